@@ -1,0 +1,1 @@
+"""Measure whether the representation of a classifier collapses."""

@@ -1,0 +1,21 @@
+"""What can go wrong: input that the user can mend, and numbers that do not exist."""
+
+
+class InputError(ValueError):
+    """Something given by the user does not fit.
+
+    The message is one line that says what was expected, what came and what to do next; the command line
+    prints it as it is and exits with 2.
+    """
+
+
+class Undefined(ArithmeticError):
+    """A metric has no value on these samples; the message says why. It becomes NaN with that reason."""
+
+
+class NotSmooth(ArithmeticError):
+    """A metric has a value but no derivative on these samples, hence no standard error."""
+
+    def __init__(self, value: float, reason: str) -> None:
+        super().__init__(reason)
+        self.value = value
