@@ -56,7 +56,7 @@ def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]
     Example:
         >>> import torch
         >>> values = torch.tensor([1.0, 2.0, 4.0, 5.0]).double()
-        >>> round(standard_error((values - values.mean()) / 4, torch.zeros(4, dtype=torch.long)), 6)  # a mean's
+        >>> round(standard_error((values - values.mean()) / 4, torch.zeros(4, dtype=torch.long)), 6)
         0.912871
     """
     counts = torch.bincount(labels).double()

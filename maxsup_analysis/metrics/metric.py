@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.errors import Undefined
+from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.representation import Representation, Rows
 from maxsup_analysis.table import Table
 
@@ -69,7 +69,7 @@ class SampleMetric(Metric):
 def moment_metric(
     *, label: str, formula: str, source: str, collapsed: float | None
 ) -> Callable[[Callable[[Representation], Tensor]], Callable[[Representation], Tensor]]:
-    """Enter a function of a representation's moments and head as a metric; its docstring is its definition."""
+    """Enter a function of moments and head as a metric; its docstring is its definition."""
 
     def enter(value: Callable[[Representation], Tensor]) -> Callable[[Representation], Tensor]:
         METRICS.add(
@@ -164,4 +164,7 @@ def _mean_contributions(
 def _mean(totals: Float64[Tensor, " 2"], *, subset: Subset) -> Tensor:
     if totals[1] == 0:
         raise Undefined(f"there are no {SUBSETS[subset]}")
-    return totals[0] / totals[1]
+    mean = totals[0] / totals[1]
+    if totals[1] == 1:
+        raise NotSmooth(mean.item(), f"only one of the {SUBSETS[subset]}, so the sampling variance is unknown")
+    return mean

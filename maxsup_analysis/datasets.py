@@ -1,0 +1,175 @@
+"""What `--data` may name: labelled images in a fixed order, so that an id always means the same image."""
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.table import Table
+
+SPLITS = ("train", "test")
+DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+DIGITS_TRAINING = 1197
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """N images with values from 0 to 1, their labels, and the numbers that name them within their split."""
+
+    name: str
+    split: str
+    images: Float32[Tensor, "N C H W"]
+    labels: Int64[Tensor, " N"]
+    ids: Int64[Tensor, " N"]
+    class_names: tuple[str, ...]
+
+    def first(self, count: int | None) -> "LabelledImages":
+        """The first `count` images, or all."""
+        if count is None:
+            return self
+        if not 1 <= count <= len(self.labels):
+            raise InputError(
+                f"expected 1 to {len(self.labels)} samples of {self.name} {self.split}, got {count}; "
+                "ask for as many as there are"
+            )
+        return replace(self, images=self.images[:count], labels=self.labels[:count], ids=self.ids[:count])
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of images and labels: the same only for the same samples in the same order."""
+        digest = hashlib.sha256(self.images.numpy().tobytes())
+        digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A named data set: how to open one of its splits, from a folder where it needs one."""
+
+    name: str
+    summary: str
+    classes: tuple[str, ...]
+    open: Callable[[str, Path | None], tuple[np.ndarray, np.ndarray]]
+
+
+DATASETS: Table[DataSource] = Table("data set")
+
+
+def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:
+    """A split of a data set; raises InputError where there is none of that name or its files are missing."""
+    source = DATASETS[name]
+    if split not in SPLITS:
+        raise InputError(f"expected a split of {name}: {' or '.join(SPLITS)}, got {split!r}")
+    images, labels = source.open(split, data_dir)
+    return LabelledImages(
+        name=name,
+        split=split,
+        images=torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None],
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        ids=torch.arange(len(labels)),
+        class_names=source.classes,
+    )
+
+
+def _digits(split: str, data_dir: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    part = slice(None, DIGITS_TRAINING) if split == "train" else slice(DIGITS_TRAINING, None)
+    return images.reshape(-1, 8, 8)[part] / 16, labels[part]
+
+
+def _fashion_mnist(split: str, data_dir: Path | None) -> tuple[np.ndarray, np.ndarray]:
+    folder = data_dir or (
+        DEBIAN_FASHION_MNIST if DEBIAN_FASHION_MNIST.is_dir() else _downloaded_fashion_mnist()
+    )
+    prefix = "train" if split == "train" else "t10k"
+    images = read_idx(_idx_file(folder, f"{prefix}-images-idx3-ubyte"), dimensions=3)
+    labels = read_idx(_idx_file(folder, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
+    if len(images) != len(labels):
+        raise InputError(
+            f"expected as many labels as images in {folder}, got {len(labels)} and {len(images)}"
+        )
+    return images / np.float32(255), labels
+
+
+def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
+    """An array of bytes in the IDX format, gzipped or not.
+
+    Raises InputError where the file is not that, or is shorter or longer than its header says.
+    """
+    raw = path.read_bytes()
+    try:
+        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+    except (OSError, EOFError) as reason:
+        raise InputError(f"{path} is a damaged gzip file ({reason}); fetch it again") from None
+    header = 4 + 4 * dimensions
+    if raw[:4] != bytes((0, 0, 8, dimensions)) or len(raw) < header:
+        raise InputError(
+            f"expected an IDX file of bytes with {dimensions} dimensions, got something else: {path}"
+        )
+    shape = tuple(int(size) for size in np.frombuffer(raw[4:header], ">u4"))
+    if len(raw) - header != int(np.prod(shape, dtype=np.int64)):
+        raise InputError(f"{path} should hold {shape} bytes but holds {len(raw) - header}; fetch it again")
+    return np.frombuffer(raw[header:], np.uint8).reshape(shape)
+
+
+def _idx_file(folder: Path, name: str) -> Path:
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"expected {name} or {name}.gz in {folder}; name the folder that has them with --data-dir"
+    )
+
+
+def _downloaded_fashion_mnist() -> Path:
+    """The folder where torchvision keeps its download, which it makes if need be."""
+    from torchvision.datasets import FashionMNIST
+
+    root = Path.home() / ".cache" / "maxsup-analysis"
+    try:
+        return Path(FashionMNIST(str(root), download=True).raw_folder)
+    except (OSError, RuntimeError) as reason:
+        raise InputError(
+            f"Fashion-MNIST is neither on this machine nor could it be downloaded ({str(reason)[:80]}); name "
+            "the folder of its four IDX files with --data-dir, or install Debian's dataset-fashion-mnist"
+        ) from None
+
+
+DATASETS.add(
+    "digits",
+    DataSource(
+        "digits",
+        "1,797 handwritten digits of 8 x 8 pixels, in scikit-learn: the first 1,197 train, the last 600 test",
+        tuple(str(digit) for digit in range(10)),
+        _digits,
+    ),
+)
+DATASETS.add(
+    "fashion-mnist",
+    DataSource(
+        "fashion-mnist",
+        "70,000 images of clothes of 28 x 28 pixels: 60,000 train, 10,000 test, from the original IDX files",
+        (
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        _fashion_mnist,
+    ),
+)

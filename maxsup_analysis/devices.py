@@ -1,0 +1,19 @@
+"""Where a model runs."""
+
+import torch
+
+from maxsup_analysis.errors import InputError
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; other names are torch's, and have to be there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"expected a device: auto, cpu, cuda, cuda:N or mps, got {name!r}") from None
+    available = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if (device.index or 0) >= available.get(device.type, 0):
+        raise InputError(f"there is no device {name!r} on this machine; use --device auto")
+    return device

@@ -1,0 +1,272 @@
+"""All metrics of one classifier on one set of samples, with where they come from."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.estimates import Estimate, estimate
+from maxsup_analysis.metrics import METRICS, Metric
+from maxsup_analysis.metrics.neural_collapse import mean_contrasts, numerical_rank
+from maxsup_analysis.representation import (
+    Representation,
+    Rows,
+    class_numbers,
+    head_of,
+    represent,
+    with_logits,
+)
+
+FORMAT = "maxsup-analysis measurements, version 1"
+BLOCK = 4096
+Array = np.ndarray | Tensor
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which samples the influences of an estimate speak of, in order."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Measurements(Mapping[str, Estimate]):
+    """Metric name -> estimate, for one checkpoint and one split.
+
+    notes: what a reader must know of the data: classes without samples, zero vectors, limits of a metric.
+    provenance: plain JSON values; what was measured, with what.
+    samples: present where the estimates carry influences; not part of the JSON.
+    """
+
+    estimates: Mapping[str, Estimate]
+    size: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    samples: Samples | None = field(default=None, compare=False, repr=False)
+
+    def __getitem__(self, name: str) -> Estimate:
+        METRICS[name]
+        if name not in self.estimates:
+            raise InputError(f"{name} was not measured; there are: {', '.join(self.estimates)}")
+        return self.estimates[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.estimates)
+
+    def __len__(self) -> int:
+        return len(self.estimates)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a metric: value, standard_error, reason."""
+        rows = [(name, item.value, item.standard_error, item.reason) for name, item in self.estimates.items()]
+        return pd.DataFrame(rows, columns=["metric", "value", "standard_error", "reason"]).set_index("metric")
+
+    def to_json(self) -> str:
+        """Strict JSON: undefined numbers are null, with the reason beside them. Reading it back is exact."""
+        metrics = {
+            name: {
+                "value": finite(item.value),
+                "standard_error": finite(item.standard_error),
+                "reason": item.reason,
+            }
+            for name, item in self.estimates.items()
+        }
+        document = {
+            "format": FORMAT,
+            "size": dict(self.size),
+            "metrics": metrics,
+            "notes": list(self.notes),
+            "provenance": dict(self.provenance),
+        }
+        return json.dumps(document, indent=2, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Measurements":
+        """What `to_json` wrote."""
+        document = json.loads(text)
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise InputError(f"expected JSON with the format {FORMAT!r}; write it with `measure --json`")
+        estimates = {
+            name: Estimate(not_null(item["value"]), not_null(item["standard_error"]), item["reason"])
+            for name, item in document["metrics"].items()
+        }
+        return cls(estimates, document["size"], tuple(document["notes"]), document["provenance"])
+
+
+def finite(value: float) -> float | None:
+    """The number itself, or None where JSON has no word for it."""
+    return value if math.isfinite(value) else None
+
+
+def not_null(value: float | None) -> float:
+    """The number itself, or NaN."""
+    return math.nan if value is None else value
+
+
+def measure(
+    features: Array,
+    labels: Array,
+    logits: Array | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    ids: np.ndarray | None = None,
+) -> Measurements:
+    """Every metric of N features (N x D) with integer labels (N), each with its standard error.
+
+    logits (N x K), weight (K x D) and bias (K) are those of the classifier; what they are needed for is NaN
+    with a reason where they lack. Logits that lack are computed from the head. Arrays or tensors of any
+    floating type; all statistics are float64.
+
+    Raises InputError where shapes do not fit, labels are out of range or a number is not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> features = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> measurements = measure(features, np.array([0, 0, 1, 1]))
+        >>> measurements["class_separation"].value
+        1.0
+        >>> measurements["accuracy"].reason
+        'there are neither logits nor a head to compute them from'
+    """
+    return measure_representation(represent_arrays(features, labels, logits, weight, bias, ids=ids))
+
+
+def represent_arrays(
+    features: Array,
+    labels: Array,
+    logits: Array | None = None,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    ids: np.ndarray | None = None,
+    class_names: tuple[str, ...] | None = None,
+) -> Representation:
+    """A representation of arrays in memory; see `measure`."""
+    x, y, z, w, b = (
+        None if a is None else torch.as_tensor(a) for a in (features, labels, logits, weight, bias)
+    )
+    assert x is not None and y is not None
+    require_shapes(x, y, z, w, b, ids)
+    rows = Rows(
+        np.arange(len(y)) if ids is None else np.asarray(ids),
+        y.long(),
+        x.double(),
+        None if z is None else z.double(),
+    )
+    head = head_of(w, b)
+    K = next((len(a) for a in (w, class_names) if a is not None), None)
+    K = K or (z.shape[1] if z is not None else int(y.max()) + 1 if len(y) else 1)
+    blocks = [with_logits(block, head) for block in _blocks(rows)]
+    return represent(blocks, class_names=class_names or class_numbers(K), head=head)
+
+
+def require_shapes(
+    features: Tensor,
+    labels: Tensor,
+    logits: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    ids: np.ndarray | None,
+) -> None:
+    """Raise InputError where the arrays do not belong together."""
+    if features.ndim != 2 or not features.is_floating_point():
+        _refuse("features", "N x D floating-point numbers", features)
+    N, D = features.shape
+    if labels.shape != (N,) or labels.is_floating_point() or labels.is_complex():
+        _refuse("labels", f"{N} integers, one a row of features", labels)
+    if ids is not None and np.shape(ids) != (N,):
+        raise InputError(f"expected {N} ids, one a row of features, got shape {np.shape(ids)}")
+    if ids is not None and len(np.unique(ids)) != N:
+        raise InputError(f"expected {N} different ids, got {len(np.unique(ids))}; an id names one sample")
+    if weight is not None and (weight.ndim != 2 or weight.shape[1] != D):
+        _refuse("weight", f"K x {D}, a column for each of the {D} features", weight)
+    K = len(weight) if weight is not None else None
+    if bias is not None and (weight is None or bias.shape != (K,)):
+        _refuse("bias", f"{K} numbers, one a row of weight", bias)
+    if logits is not None and (logits.ndim != 2 or len(logits) != N or K not in (None, logits.shape[1])):
+        _refuse("logits", f"{N} x {K or 'K'}, a row a sample and a column a class", logits)
+
+
+def measure_representation(
+    representation: Representation,
+    *,
+    metrics: Iterable[Metric] | None = None,
+    standard_errors: bool = True,
+    provenance: Mapping[str, object] | None = None,
+) -> Measurements:
+    """Every metric of a representation; see `measure`."""
+    chosen = METRICS.values() if metrics is None else metrics
+    return Measurements(
+        estimates=estimate(representation, chosen, standard_errors=standard_errors),
+        size={
+            "samples": representation.samples,
+            "classes": len(representation.class_names),
+            "features": representation.dimensions,
+        },
+        notes=remarks(representation),
+        provenance=provenance or {},
+        samples=_samples(representation) if standard_errors else None,
+    )
+
+
+def remarks(representation: Representation) -> tuple[str, ...]:
+    """What the data leave out or limit, one sentence each."""
+    features, directions = representation.moments.features, representation.moments.directions
+    K, D = len(representation.occupied), representation.dimensions
+    found = []
+    if missing := _named(representation, features.counts == 0):
+        found.append(f"classes without samples are left out of means over classes: {missing}")
+    if single := _named(representation, features.counts == 1):
+        found.append(
+            "classes with one sample count as having no spread, are left out of d_within_unbiased, and leave "
+            f"standard errors undefined: {single}"
+        )
+    if zeros := int((features.counts - directions.counts).sum()):
+        found.append(f"zero vectors have no direction and are left out of the cosine measures: {zeros}")
+    if K - 1 > D:
+        floor = math.sqrt(2 - 2 * math.sqrt(D / (K - 1)))
+        found.append(
+            f"{K} class means in {D} dimensions cannot form a simplex: ETF errors are at least {floor:.4f}"
+        )
+    if K > 1 and (rank := numerical_rank(mean_contrasts(representation))) < min(K - 1, D):
+        found.append(f"class means are linearly dependent: they span {rank} of {min(K - 1, D)} dimensions")
+    return tuple(found)
+
+
+def _named(representation: Representation, chosen: Tensor) -> str:
+    names = [representation.class_names[k] for k in chosen.nonzero()[:, 0].tolist()]
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+
+
+def _samples(representation: Representation) -> Samples:
+    blocks = list(representation.blocks)
+    return Samples(
+        np.concatenate([rows.ids for rows in blocks]),
+        np.concatenate([rows.labels.numpy() for rows in blocks]),
+    )
+
+
+def _blocks(rows: Rows) -> list[Rows]:
+    """Blocks of bounded size, so that no step needs more than a block's worth of scratch memory."""
+    return [
+        Rows(
+            rows.ids[start : start + BLOCK],
+            rows.labels[start : start + BLOCK],
+            rows.features[start : start + BLOCK],
+            None if rows.logits is None else rows.logits[start : start + BLOCK],
+        )
+        for start in range(0, len(rows.ids), BLOCK)
+    ]
+
+
+def _refuse(name: str, expected: str, got: Tensor) -> None:
+    kind = str(got.dtype).removeprefix("torch.")
+    raise InputError(f"expected {name} to be {expected}, got shape {tuple(got.shape)} of {kind}")
