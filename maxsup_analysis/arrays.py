@@ -41,7 +41,7 @@ def holds_arrays(path: Path) -> bool:
     """Whether a .pt file holds named arrays rather than a checkpoint."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # noqa: BLE001  Not for here to say: opening it as a checkpoint explains what it is.
+    except Exception:
         return False
     return isinstance(content, Mapping) and "features" in content
 
@@ -54,6 +54,13 @@ def _read(path: Path) -> dict[str, np.ndarray | Tensor]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError, pickle.UnpicklingError) as reason:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        SafetensorError,
+        pickle.UnpicklingError,
+    ) as reason:
         detail = " ".join(str(reason).split())[:120]
         raise InputError(f"{path} cannot be read as arrays ({detail}); write it again") from None

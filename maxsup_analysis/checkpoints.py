@@ -50,7 +50,7 @@ def open_checkpoint(path: Path) -> Checkpoint:
         found = _keys(content) if isinstance(content, dict) else type(content).__name__
         raise InputError(
             f"{path} does not say what it is: expected the metadata that `maxsup-analyze train` writes, "
-            f"got {found}; extract its features yourself and bring them as .npz (features, labels, logits, weight, bias)"
+            f"got {found}; extract its features yourself and bring them as .npz with features, labels, logits"
         )
     return Checkpoint(content["state_dict"], content["metadata"], file_digest(path), path.name)
 

@@ -85,7 +85,9 @@ def open_source(path: Path, how: Extraction | None = None) -> Source:
     if path.is_dir():
         return _of_store(open_store(path))
     if not path.is_file():
-        raise InputError(f"expected a feature store, a checkpoint or a file of arrays at {path}; nothing is there")
+        raise InputError(
+            f"expected a feature store, a checkpoint or a file of arrays at {path}; nothing is there"
+        )
     if path.suffix in SUFFIXES or holds_arrays(path):
         return Source(path, read_arrays(path), {"source": path.name, "package_version": __version__})
     return _of_store(_store_of_checkpoint(path, how or Extraction()))
@@ -116,7 +118,9 @@ def open_named(arguments: Sequence[str]) -> dict[str, list[Source]]:
 def compare_named(named: Mapping[str, Sequence[Source]], *, baseline: str | None = None) -> Comparison:
     """Measure every run and compare the names; CE is the baseline unless said otherwise, else the first."""
     sources = [source for group in named.values() for source in group]
-    prints = {str(source.provenance["data_sha256"]) for source in sources if "data_sha256" in source.provenance}
+    prints = {
+        str(source.provenance["data_sha256"]) for source in sources if "data_sha256" in source.provenance
+    }
     if len(prints) > 1:
         raise InputError(
             "expected features of the same samples, got different data or splits: "

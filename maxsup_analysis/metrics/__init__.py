@@ -1,6 +1,7 @@
 """The catalogue of metrics, one file a family; importing this package fills `METRICS`."""
 
-from maxsup_analysis.metrics import calibration, logits, neural_collapse, variation
+# The order of these imports is the order of the metrics wherever they are listed.
+from maxsup_analysis.metrics import variation, neural_collapse, calibration, logits  # isort: skip
 from maxsup_analysis.metrics.metric import METRICS, Metric, MomentMetric, SampleMetric
 
 __all__ = [

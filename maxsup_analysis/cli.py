@@ -1,0 +1,291 @@
+"""The command line: parse, make one call, print. The rest is imported inside each command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.version import __version__
+
+INTERNAL_ERROR = 70
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Is the representation of a classifier collapsing? From a checkpoint to features, metrics with 95 % "
+    "intervals, a comparison and a report.\n\nResults go to stdout, progress to stderr. Exit codes: 0 ok, "
+    "2 bad input, 130 interrupted. Add --debug to any command for a traceback.",
+)
+
+Output = Annotated[Optional[Path], typer.Option("--output", "-o", help="Where to write.")]  # noqa: UP045
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output where it exists.")]
+Data = Annotated[Optional[str], typer.Option(help="Data set; by default the checkpoint's.")]  # noqa: UP045
+DataDir = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--data-dir", "--data-path", help="Folder of the data set's files."),
+]
+Split = Annotated[Optional[str], typer.Option(help="train or test; by default the checkpoint's.")]  # noqa: UP045
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout.")]
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME=STORE[,STORE...]...",
+        help="Named runs; several stores of a name are its seeds. Without a name: the store's loss. "
+        "A folder stands for all the stores in it.",
+    ),
+]
+Baseline = Annotated[Optional[str], typer.Option(help="The name to compare with; CE, else the first.")]  # noqa: UP045
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options of the program as a whole."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
+    data: Annotated[str, typer.Option(help="digits or fashion-mnist.")] = "digits",
+    loss: Annotated[str, typer.Option(help="ce, ls or maxsup; see `maxsup-analyze losses`.")] = "ce",
+    alpha: Annotated[float, typer.Option(help="Strength of the loss.")] = 0.1,
+    alpha_end: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Strength in the last epoch, reached linearly (MaxSup's paper: 0.1 to 0.2)."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "--arch", "-m", help="small_cnn or timm/NAME.")
+    ] = "small_cnn",
+    epochs: Annotated[int, typer.Option()] = 15,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 64,
+    lr: Annotated[float, typer.Option("--lr", help="Peak of the one-cycle schedule.")] = 0.2,
+    weight_decay: Annotated[float, typer.Option()] = 5e-4,
+    seed: Annotated[int, typer.Option()] = 0,
+    train_samples: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Train on the first so many images only."),
+    ] = None,
+    data_dir: DataDir = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Train one run with one loss; the checkpoint says what it is."""
+    from maxsup_analysis.files import require_absent
+    from maxsup_analysis.progress import say
+    from maxsup_analysis.training import TrainingPlan
+    from maxsup_analysis.training import train as run
+
+    require_absent(output, overwrite=overwrite)
+    plan = TrainingPlan(
+        data=data,
+        loss=loss,
+        alpha=alpha,
+        alpha_end=alpha_end,
+        model=model,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=lr,
+        weight_decay=weight_decay,
+        seed=seed,
+        train_samples=train_samples,
+        data_dir=data_dir,
+        device=device,
+    )
+    accuracy = run(plan, output)
+    say(f"trained {loss} with seed {seed}: accuracy {accuracy:.3f} on its training samples")
+    print(output)
+
+
+@app.command()
+def features(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.")],
+    output: Output = None,
+    data: Data = None,
+    data_dir: DataDir = None,
+    split: Split = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 256,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+) -> None:
+    """Penultimate features and logits of every sample, into a feature store beside the checkpoint."""
+    from maxsup_analysis.pipeline import Extraction, extract_features
+
+    how = Extraction(data, data_dir, split, batch_size, device)
+    print(extract_features(checkpoint, output, how, overwrite=overwrite).path)
+
+
+@app.command()
+def measure(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="A feature store, a checkpoint, or .npz, .safetensors, .pt with features and labels "
+            "(optionally logits, weight, bias, ids)."
+        ),
+    ],
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+    standard_errors: Annotated[bool, typer.Option(help="Standard errors and intervals.")] = True,
+    data: Data = None,
+    data_dir: DataDir = None,
+    split: Split = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 256,
+    device: Device = "auto",
+) -> None:
+    """Every metric with its standard error."""
+    from maxsup_analysis.pipeline import Extraction, measure_source, open_source
+    from maxsup_analysis.tables import measurements_table, show
+
+    one_format(as_json, as_csv)
+    opened = open_source(source, Extraction(data, data_dir, split, batch_size, device))
+    measured = measure_source(opened, standard_errors=standard_errors)
+    if as_json:
+        print(measured.to_json())
+    elif as_csv:
+        print(measured.to_frame().to_csv(), end="")
+    else:
+        show(measurements_table(measured), measured.notes)
+
+
+@app.command()
+def compare(
+    runs: Runs,
+    baseline: Baseline = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Paired differences from a baseline on the same samples, with 95 % intervals."""
+    from maxsup_analysis.pipeline import compare_named, open_named
+    from maxsup_analysis.tables import comparison_table, show
+
+    one_format(as_json, as_csv)
+    compared = compare_named(open_named(runs), baseline=baseline)
+    if as_json:
+        print(compared.to_json())
+    elif as_csv:
+        print(compared.to_frame().to_csv(), end="")
+    else:
+        show(comparison_table(compared), compared.notes)
+
+
+@app.command()
+def figure(
+    kind: Annotated[str, typer.Argument(help="templates, umap, logits, spectrum or metrics.")],
+    runs: Runs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf file.")],
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Three labels for `templates`, such as 3,5,8; by default three close ones."),
+    ] = None,
+    basis: Annotated[str, typer.Option(help="templates (rows of the head) or centroids.")] = "templates",
+    center: Annotated[str, typer.Option(help="none or mean.")] = "none",
+    max_samples: Annotated[int, typer.Option(help="Points drawn, the same for every run.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Of UMAP and of the choice of points.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """One figure of one or several runs; the first run stands for each name."""
+    from maxsup_analysis.files import require_absent
+    from maxsup_analysis.pipeline import open_named
+    from maxsup_analysis.reporting import FigureRequest, draw_figure
+
+    require_absent(output, overwrite=overwrite)
+    request = FigureRequest(kind, classes, basis, center, max_samples, seed)
+    draw_figure(open_named(runs), request, output)
+    print(output)
+
+
+@app.command()
+def report(
+    runs: Runs,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PDF to write.")] = Path("report.pdf"),
+    html: Annotated[Optional[Path], typer.Option(help="Also write one self-contained HTML file.")] = None,  # noqa: UP045
+    baseline: Baseline = None,
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """A PDF: what was compared, the table with intervals, figures, definitions, provenance."""
+    from maxsup_analysis.files import require_absent
+    from maxsup_analysis.pipeline import open_named
+    from maxsup_analysis.reporting import write_report
+
+    for path in [output] + ([html] if html else []):
+        require_absent(path, overwrite=overwrite)
+    write_report(open_named(runs), output, html=html, baseline=baseline, title=title)
+    print(output)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.")] = Path("demo"),
+    seeds: Annotated[int, typer.Option(help="Runs of each loss.")] = 3,
+    epochs: Annotated[int, typer.Option()] = 15,
+    overwrite: Overwrite = False,
+) -> None:
+    """All of it on handwritten digits, offline: CE, LS and MaxSup trained, compared and reported."""
+    from maxsup_analysis.demonstration import demonstrate
+    from maxsup_analysis.tables import comparison_table, show
+
+    compared = demonstrate(output, seeds=seeds, epochs=epochs, overwrite=overwrite)
+    show(comparison_table(compared), compared.notes)
+    print(output / "report.pdf")
+
+
+@app.command()
+def metrics() -> None:
+    """Every metric: formula, convention, source, value at collapse."""
+    from maxsup_analysis.catalogue import metrics_text
+
+    print(metrics_text())
+
+
+@app.command()
+def losses() -> None:
+    """Every loss: formula and source."""
+    from maxsup_analysis.catalogue import losses_text
+
+    print(losses_text())
+
+
+def one_format(as_json: bool, as_csv: bool) -> None:
+    """Refuse two formats at once."""
+    if as_json and as_csv:
+        raise InputError("expected --json or --csv, got both; choose one")
+
+
+def main() -> None:
+    """Run the command line; errors become one line and an exit code."""
+    arguments = [hyphenated(argument) for argument in sys.argv[1:]]
+    debug = "--debug" in arguments
+    try:
+        app(args=[argument for argument in arguments if argument != "--debug"], prog_name="maxsup-analyze")
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written is left", file=sys.stderr)
+        sys.exit(130)
+    except InputError as error:
+        leave(error, str(error), 2, debug=debug)
+    except OSError as error:
+        leave(error, f"{error.filename or 'the system'}: {error.strerror or error}", 2, debug=debug)
+    except Exception as error:
+        hint = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
+        leave(error, hint, INTERNAL_ERROR, debug=debug)
+
+
+def leave(error: Exception, message: str, code: int, *, debug: bool) -> None:
+    """One line on stderr and the exit code; with debug the traceback instead."""
+    if debug:
+        raise error
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def hyphenated(argument: str) -> str:
+    """`--batch_size=8` as `--batch-size=8`: both spellings are in use in the field."""
+    flag, equals, value = argument.partition("=")
+    return flag.replace("_", "-") + equals + value if flag.startswith("--") else argument

@@ -1,0 +1,197 @@
+"""Tests for the command line: exit codes, streams, and every sentence that a user can meet."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from maxsup_analysis import cli
+
+COMMANDS = ["train", "features", "measure", "compare", "figure", "report", "demo", "metrics", "losses"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ce.pt and ls.pt, two epochs each, and their stores."""
+    from maxsup_analysis.pipeline import Extraction, extract_features
+    from maxsup_analysis.training import TrainingPlan, train
+
+    folder = tmp_path_factory.mktemp("trained")
+    for loss in ("ce", "ls"):
+        train(TrainingPlan(loss=loss, epochs=2, train_samples=300), folder / f"{loss}.pt")
+        extract_features(folder / f"{loss}.pt", None, Extraction())
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run a command line in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["maxsup-analyze", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leaving:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(leaving.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]], ids=" ".join)
+def test_help_is_there_and_imports_nothing_heavy(command: list[str]):
+    script = (
+        "import sys; sys.argv = ['maxsup-analyze', *sys.argv[1:], '--help']\n"
+        "from maxsup_analysis.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as leaving: assert not leaving.code\n"
+        "heavy = {'torch', 'matplotlib', 'numba', 'umap', 'numpy', 'pandas'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=True
+    )
+    assert "Usage: maxsup-analyze" in answer.stdout
+
+
+def test_measure_gives_a_table_json_and_csv(run, trained: Path):
+    code, table, _ = run("measure", trained / "ce.features")
+    assert code == 0 and "d_within_unbiased" in table
+    code, text, _ = run("measure", trained / "ce.features", "--json")
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not strict JSON"))
+    assert document["size"] == {"samples": 600, "classes": 10, "features": 64}
+    code, text, _ = run("measure", trained / "ce.features", "--csv")
+    rows = {line.split(",")[0]: line.split(",") for line in text.splitlines()}
+    assert float(rows["d_within"][1]) == document["metrics"]["d_within"]["value"]
+
+
+def test_measure_takes_a_checkpoint_and_reuses_its_features(run, trained: Path):
+    code, out, err = run("measure", trained / "ce.pt", "--json")
+    assert code == 0 and "using the features in" in err
+    assert json.loads(out) == json.loads(run("measure", trained / "ce.features", "--json")[1])
+
+
+def test_compare_says_what_the_numbers_say(run, trained: Path):
+    code, out, _ = run("compare", f"LS={trained / 'ls.features'}", f"CE={trained / 'ce.features'}", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["baseline"] == "CE"
+    assert {row["verdict"] for row in document["rows"]} <= {
+        "baseline", "lower than CE", "higher than CE", "not distinguishable", "undefined",
+    }  # fmt: skip
+    assert "one run only of LS, CE" in document["notes"][0]
+
+
+def test_a_folder_stands_for_its_stores_named_by_their_loss(run, trained: Path):
+    code, out, _ = run("compare", trained, "--json")
+    assert code == 0 and {row["name"] for row in json.loads(out)["rows"]} == {"CE", "LS"}
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors", ".pt"])
+def test_features_of_the_users_own(run, tmp_path: Path, suffix: str):
+    generator = torch.Generator().manual_seed(0)
+    arrays = {
+        "features": torch.randn(40, 5, generator=generator),
+        "labels": torch.arange(40) % 4,
+        "weight": torch.randn(4, 5, generator=generator),
+        "bias": torch.zeros(4),
+    }
+    path = tmp_path / f"mine{suffix}"
+    if suffix == ".npz":
+        np.savez(path, **{name: part.numpy() for name, part in arrays.items()})
+    elif suffix == ".safetensors":
+        save_file(arrays, path)
+    else:
+        torch.save(arrays, path)
+    code, out, _ = run("measure", path, "--json")
+    metrics = json.loads(out)["metrics"]
+    assert code == 0 and all(item["value"] is not None for item in metrics.values() if item["reason"] is None)
+    assert metrics["accuracy"]["value"] is not None
+
+
+def test_bad_input_gets_one_line_and_exit_code_2(run, trained: Path, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "page.pt").write_text("<!doctype html><title>404</title>")
+    torch.save({"state_dict": {"fc.weight": torch.zeros(3, 2)}}, tmp_path / "foreign.pt")
+    np.savez(tmp_path / "short.npz", features=np.zeros((4, 2)), labels=np.zeros(3, int))
+    np.savez(
+        tmp_path / "nan.npz",
+        features=np.full((2, 2), np.nan),
+        labels=np.zeros(2, int),
+        ids=np.array(["a", "b"]),
+    )
+    np.savez(tmp_path / "unlabelled.npz", features=np.zeros((4, 2)))
+    store, ce = trained / "ce.features", trained / "ce.pt"
+    expected = {
+        ("measure", tmp_path / "no.pt"): "nothing is there",
+        ("features", tmp_path / "no.pt"): "found no file at",
+        ("features", tmp_path / "page.pt"): "is not a checkpoint that opens safely",
+        ("features", tmp_path / "foreign.pt"): "does not say what it is",
+        ("features", ce): "exists already; choose another output with -o, or replace it with --overwrite",
+        ("features", ce, "--split", "val"): "expected a split of digits: train or test, got 'val'",
+        ("features", ce, "--data", "digit", "-o", tmp_path / "x"): "did you mean 'digits'?",
+        ("features", ce, "--device", "cuda:99", "-o", tmp_path / "x"): "there is no device 'cuda:99'",
+        ("features", ce, "-b", "0", "-o", tmp_path / "x"): "expected --batch-size above 0, got 0",
+        ("features", ce, "-o", "/proc/nowhere/x"): "cannot write to",
+        ("measure", tmp_path / "empty"): "found an empty folder",
+        ("measure", tmp_path / "short.npz"): "expected labels to be 4 integers, one a row of features, got shape (3,)",
+        ("measure", tmp_path / "nan.npz"): "expected finite features, got NaN or infinity for sample a and 1 more",
+        ("measure", tmp_path / "unlabelled.npz"): "add labels",
+        ("measure", store, "--json", "--csv"): "got both",
+        ("compare", f"CE={store}"): "give NAME=STORE at least twice",
+        ("compare", f"A={store}", f"B={store}", "--baseline", "C"): "got baseline 'C'",
+        ("train", "-o", tmp_path / "x.pt", "--loss", "maxsupp"): "did you mean 'maxsup'?",
+        ("train", "-o", tmp_path / "x.pt", "--epochs", "0"): "expected --epochs above 0",
+        ("train", "-o", tmp_path / "x.pt", "--alpha", "1.5"): "expected --alpha from 0 to below 1, got 1.5",
+        ("train", "-o", tmp_path / "x.pt", "--data", "fashion-mnist", "--data-dir", tmp_path / "empty"): "--data-dir",
+        ("train", "-o", tmp_path / "x.pt", "-m", "resnet"): "no architecture is called 'resnet'",
+        ("figure", "umapp", store, "-o", tmp_path / "x.png"): "did you mean 'umap'?",
+        ("figure", "logits", store, "-o", tmp_path / "x.gif"): "png",
+    }  # fmt: skip
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, sentence in expected.items():
+        code, out, err = run(*arguments)
+        assert (code, out) == (2, ""), arguments
+        assert sentence in err and err.count("\n") == 1 and err.startswith("error: "), err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_classes_that_do_not_match_are_explained(run, trained: Path, tmp_path: Path):
+    checkpoint = torch.load(trained / "ce.pt", weights_only=True)
+    checkpoint["metadata"]["classes"] = ["a", "b"]
+    torch.save(checkpoint, tmp_path / "two.pt")
+    code, _, err = run("features", tmp_path / "two.pt")
+    assert code == 2 and "names 2 classes but its head '11' has 10 outputs" in err
+
+
+def test_an_interrupt_leaves_nothing_and_exits_with_130(run, monkeypatch, trained: Path, tmp_path: Path):
+    def interrupted(*arguments: object, **options: object):
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("maxsup_analysis.pipeline.extract", interrupted)
+    code, _, err = run("features", trained / "ce.pt", "-o", tmp_path / "store")
+    assert code == 130 and "interrupted" in err and not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(sys, "argv", ["maxsup-analyze", "--debug", "measure", str(tmp_path / "no.pt")])
+    with pytest.raises(cli.InputError):
+        cli.main()
+
+
+def test_underscores_are_as_good_as_hyphens(run, trained: Path, tmp_path: Path):
+    code, out, _ = run("features", trained / "ce.pt", "--batch_size=7", "-o", tmp_path / "store_of_7")
+    assert code == 0 and (tmp_path / "store_of_7").is_dir()
+
+
+def test_the_catalogue_lists_every_metric_and_loss(run):
+    from maxsup_analysis import LOSSES, METRICS
+
+    _, metrics, _ = run("metrics")
+    assert all(f"{name}\n" in metrics for name in METRICS)
+    _, losses, _ = run("losses")
+    assert all(f"{name}\n" in losses for name in LOSSES)
