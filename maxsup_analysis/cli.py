@@ -1,5 +1,6 @@
 """The command line: parse, make one call, print. The rest is imported inside each command."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Optional
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Is the representation of a classifier collapsing? From a checkpoint to features, metrics with 95 % "
     "intervals, a comparison and a report.\n\nResults go to stdout, progress to stderr. Exit codes: 0 ok, "
-    "2 bad input, 130 interrupted. Add --debug to any command for a traceback.",
+    "2 bad input, 130 interrupted, 143 terminated, 70 a bug. Add --debug to any command for a traceback.",
 )
 
 Output = Annotated[Optional[Path], typer.Option("--output", "-o", help="Where to write.")]  # noqa: UP045
@@ -263,11 +264,13 @@ def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     arguments = [hyphenated(argument) for argument in sys.argv[1:]]
     debug = "--debug" in arguments
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
         app(args=[argument for argument in arguments if argument != "--debug"], prog_name="maxsup-analyze")
-    except KeyboardInterrupt:
+    except Interrupted as interrupted:
         print("interrupted; nothing half-written is left", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + interrupted.signal)
     except InputError as error:
         leave(error, str(error), 2, debug=debug)
     except OSError as error:
@@ -275,6 +278,19 @@ def main() -> None:
     except Exception as error:
         hint = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
         leave(error, hint, INTERNAL_ERROR, debug=debug)
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or a termination; passes through everything that cleans up, and no one mistakes it for an error."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
+
+
+def interrupt(number: int, frame: object) -> None:
+    """What a signal does."""
+    raise Interrupted(number)
 
 
 def leave(error: Exception, message: str, code: int, *, debug: bool) -> None:

@@ -1,6 +1,8 @@
 """Tests for the command line: exit codes, streams, and every sentence that a user can meet."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -164,17 +166,23 @@ def test_classes_that_do_not_match_are_explained(run, trained: Path, tmp_path: P
     checkpoint["metadata"]["classes"] = ["a", "b"]
     torch.save(checkpoint, tmp_path / "two.pt")
     code, _, err = run("features", tmp_path / "two.pt")
-    assert code == 2 and "names 2 classes but its head '11' has 10 outputs" in err
+    assert code == 2 and "names 2 classes but its head '12' has 10 outputs" in err
 
 
-def test_an_interrupt_leaves_nothing_and_exits_with_130(run, monkeypatch, trained: Path, tmp_path: Path):
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_nothing(run, monkeypatch, trained: Path, tmp_path: Path, number: int, expected: int):
     def interrupted(*arguments: object, **options: object):
+        os.kill(os.getpid(), number)
         yield from ()
-        raise KeyboardInterrupt
 
+    before = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr("maxsup_analysis.pipeline.extract", interrupted)
-    code, _, err = run("features", trained / "ce.pt", "-o", tmp_path / "store")
-    assert code == 130 and "interrupted" in err and not list(tmp_path.iterdir())
+    try:
+        code, _, err = run("features", trained / "ce.pt", "-o", tmp_path / "store")
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+    assert code == expected and "interrupted" in err and not list(tmp_path.iterdir())
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

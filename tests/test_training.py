@@ -1,0 +1,112 @@
+"""Tests for training and checkpoints: the file says what it is, and the same plan gives the same weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from maxsup_analysis.checkpoints import open_checkpoint
+from maxsup_analysis.classifiers import build_module, classifier_of, find_head, require_identity, small_cnn
+from maxsup_analysis.datasets import load
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.extraction import extract
+from maxsup_analysis.training import TrainingPlan, train
+
+QUICK = TrainingPlan(loss="maxsup", alpha_end=0.2, epochs=2, train_samples=200, seed=3)
+
+
+@pytest.fixture(scope="module")
+def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / "maxsup.pt"
+    train(QUICK, path)
+    return path
+
+
+def test_a_checkpoint_is_plain_and_says_what_it_is(checkpoint_path: Path):
+    content = torch.load(checkpoint_path, weights_only=True)
+    about = content["metadata"]
+    assert about["architecture"] == {"name": "small_cnn", "arguments": {"channels": 1, "classes": 10}}
+    assert (about["data"], about["split"], len(about["classes"])) == ("digits", "test", 10)
+    training = about["training"]
+    assert (training["loss"], training["alpha"], training["alpha_end"]) == ("maxsup", 0.1, 0.2)
+    assert (training["seed"], training["epoch"], training["samples"]) == (3, 2, 200)
+    assert open_checkpoint(checkpoint_path).metadata == about
+
+
+def test_the_same_plan_gives_the_same_weights(checkpoint_path: Path, tmp_path: Path):
+    train(QUICK, tmp_path / "again.pt")
+    first, second = (open_checkpoint(path).state_dict for path in (checkpoint_path, tmp_path / "again.pt"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_features_are_what_enters_the_head(checkpoint_path: Path):
+    classifier = classifier_of(open_checkpoint(checkpoint_path))
+    data = load("digits", "test").first(50)
+    batches = list(extract(classifier, data, device=torch.device("cpu"), batch_size=16))
+    features, logits = (
+        torch.cat([getattr(batch, name) for batch in batches]) for name in ("features", "logits")
+    )
+    images = classifier.preprocessing(data.images)
+    with torch.inference_mode():
+        assert torch.allclose(logits, classifier.module(images), atol=1e-5)
+        assert torch.allclose(features, classifier.module[:-1](images), atol=1e-5)  # type: ignore[index]
+    assert torch.equal(torch.cat([batch.ids for batch in batches]), torch.arange(50))
+
+
+def test_batch_size_changes_features_by_rounding_only(checkpoint_path: Path):
+    data, columns = load("digits", "test").first(100), []
+    for batch_size in (1, 7, 100):
+        classifier = classifier_of(open_checkpoint(checkpoint_path))
+        parts = extract(classifier, data, device=torch.device("cpu"), batch_size=batch_size)
+        columns.append(torch.cat([batch.features for batch in parts]))
+    for column in columns[1:]:
+        assert (column - columns[0]).abs().max() <= 1e-6 * columns[0].abs().max()
+
+
+def test_a_timm_model_trains_and_its_head_is_found(tmp_path: Path):
+    module = build_module("timm/resnet10t", {"in_chans": 1, "num_classes": 10})
+    layer, head = find_head(module.eval(), (1, 32, 32))
+    assert (layer, head.out_features) == ("fc", 10)
+    with pytest.raises(InputError, match="timm cannot build"):
+        build_module("timm/resnet9999", {})
+
+
+def test_a_model_without_a_linear_head_is_refused():
+    scaled = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1)).eval()
+    with pytest.raises(InputError, match="no linear layer of this model makes its output"):
+        find_head(scaled, (1, 2, 2))
+
+
+def test_a_head_that_does_not_make_the_logits_is_refused(checkpoint_path: Path):
+    head = classifier_of(open_checkpoint(checkpoint_path)).weights
+    features = torch.randn(5, 64)
+    logits = head.logits(features.double()).float()
+    assert require_identity(head, features, logits) < 1e-6
+    with pytest.raises(InputError, match="what reaches the head is not what makes the logits"):
+        require_identity(head, features, logits * 1.01)
+
+
+def test_weights_of_another_architecture_are_refused(checkpoint_path: Path, tmp_path: Path):
+    content = torch.load(checkpoint_path, weights_only=True)
+    content["state_dict"] = small_cnn(1, 10, (8, 8, 8)).state_dict()
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"the weights of other.pt do not fit its architecture: .*shape"):
+        classifier_of(open_checkpoint(tmp_path / "other.pt"))
+
+
+def test_a_training_that_diverges_is_an_error_and_leaves_no_file(tmp_path: Path):
+    plan = TrainingPlan(epochs=2, train_samples=100, learning_rate=1e30)
+    with pytest.raises(InputError, match=r"the training loss became .* lower --lr"):
+        train(plan, tmp_path / "x.pt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_features_on_cuda_agree_with_the_cpu(checkpoint_path: Path):
+    columns = []
+    for device in ("cpu", "cuda"):
+        classifier = classifier_of(open_checkpoint(checkpoint_path))
+        parts = extract(classifier, load("digits", "test"), device=torch.device(device), batch_size=64)
+        columns.append(torch.cat([batch.features for batch in parts]))
+    assert (columns[0] - columns[1]).abs().max() <= 1e-4 * columns[0].abs().max()
