@@ -166,5 +166,7 @@ def _mean(totals: Float64[Tensor, " 2"], *, subset: Subset) -> Tensor:
         raise Undefined(f"there are no {SUBSETS[subset]}")
     mean = totals[0] / totals[1]
     if totals[1] == 1:
-        raise NotSmooth(mean.item(), f"only one of the {SUBSETS[subset]}, so the sampling variance is unknown")
+        raise NotSmooth(
+            mean.item(), f"only one of the {SUBSETS[subset]}, so the sampling variance is unknown"
+        )
     return mean

@@ -1,0 +1,24 @@
+"""Names from files and users, made fit to be shown."""
+
+import unicodedata
+
+LIMIT = 60
+# Control, format (bidirectional overrides, zero widths), surrogate, private use, unassigned; line separators.
+UNSHOWABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def clean_label(text: str, limit: int = LIMIT) -> str:
+    """The text on one line, without characters that hide or reorder, at most `limit` characters long.
+
+    Example:
+        >>> clean_label("cat" + chr(10) + "dog" + chr(0x202E)) == "cat" + chr(0xFFFD) + "dog" + chr(0xFFFD)
+        True
+        >>> clean_label("x" * 100, limit=5)
+        'xxxx…'
+    """
+    shown = "".join(
+        "\ufffd" if unicodedata.category(character) in UNSHOWABLE else character
+        for character in text[: 4 * limit]
+    )
+    shown = unicodedata.normalize("NFC", shown)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
