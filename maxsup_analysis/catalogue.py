@@ -13,8 +13,9 @@ def metrics_text() -> str:
 
 def losses_text() -> str:
     """Every loss for a terminal."""
-    entries = ((loss.name, f"{loss.title}: {loss.formula}", loss.source) for loss in LOSSES.values())
-    return "\n\n".join(f"{name}\n  {formula}\n  source: {source}" for name, formula, source in entries)
+    return "\n\n".join(
+        f"{loss.name}\n  {loss.title}: {loss.formula}\n  source: {loss.source}" for loss in LOSSES.values()
+    )
 
 
 def metrics_markdown() -> str:

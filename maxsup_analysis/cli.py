@@ -281,7 +281,7 @@ def main() -> None:
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or a termination; passes through everything that cleans up, and no one mistakes it for an error."""
+    """Ctrl-C or a termination: no error, so that nothing on the way out takes it for one."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(signal)

@@ -116,7 +116,7 @@ _enter(
 _enter(
     "ls",
     "LS",
-    'H(s, q) + alpha (z_("gt") - macron(z))',
+    "H(s, q) + alpha (z_gt - macron(z))",
     f"Szegedy et al. 2016 (arXiv 1512.00567); {MAXSUP}, Theorem 3.3",
     label_smoothing,
 )

@@ -91,7 +91,7 @@ def write_report(
 
 
 def _plates(named: Mapping[str, Sequence[Source]], compared: Comparison | None) -> list[Plate]:
-    """The figures of a report with their captions; one that the data cannot have is left out with its reason."""
+    """The figures of a report; where the data cannot have one, the reason stands in its place."""
     several = any(len(group) > 1 for group in named.values())
     plates = []
     for name, kind in track(FIGURES.items(), len(FIGURES), "drawing"):

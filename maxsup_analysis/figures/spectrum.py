@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from maxsup_analysis.figures.style import PALETTE, FigureOptions, house_style, panels
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.representation import Representation
 
 CAPTION = (
-    "Left: eigenvalues of the pooled within-class covariance as shares of their sum. Right: singular values of the "
-    "centred class means as shares of their sum; a simplex has K − 1 equal ones."
+    "Left: eigenvalues of the pooled within-class covariance as shares of their sum. Right: singular values of "
+    "the centred class means as shares of their sum; a simplex has K − 1 equal ones."
 )
 SMALLEST = 1e-7
 
@@ -28,6 +29,8 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
             _line(axes[1], means_spectrum(representation), {**style, "marker": ".", "markersize": 4})
         axes[0].set(xlabel="eigenvalue within classes", ylabel="share", yscale="log")
         axes[1].set(xlabel="singular value of class means", ylim=(0, None))
+        # Matplotlib's own labels of powers are mathtext, which the house style leaves unparsed.
+        axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
         axes[0].legend()
     return figure
 

@@ -11,9 +11,9 @@ from maxsup_analysis.projection import Plane, class_plane, closest_classes
 from maxsup_analysis.representation import Representation
 
 CAPTION = (
-    "Penultimate features of three classes projected on the plane of the three rows of the head (or, with the "
-    "basis of centroids, of the class centroids). The same samples and axes in every panel. Compactness is the "
-    "mean squared distance of points from their class centroid over that of the centroids from their centre."
+    "Penultimate features of three classes, projected on the plane through the three rows of the head (or, with "
+    "basis=centroids, through the class centroids). Every panel has axes of the same length. Compactness: mean "
+    "squared distance of points from their class centroid over that of the centroids from their centre."
 )
 
 

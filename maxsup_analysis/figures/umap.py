@@ -13,8 +13,8 @@ from maxsup_analysis.projection import same_samples, umap_coordinates
 from maxsup_analysis.representation import Representation, all_rows
 
 CAPTION = (
-    "UMAP of the penultimate features (PCA to 50 dimensions first), coloured by class; the same samples and seed "
-    "in every panel. Distances between clusters and the size of a cluster mean nothing here: read the table."
+    "UMAP of the penultimate features (PCA to 50 dimensions first), coloured by class; the same samples and "
+    "seed in every panel. Distances between clusters and the size of a cluster mean nothing here: read the table."
 )
 MOST_IN_LEGEND = 12
 

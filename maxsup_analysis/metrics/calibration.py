@@ -46,7 +46,7 @@ def _calibration_error(totals: Float64[Tensor, " T"]) -> Tensor:
 @total_metric(
     _calibration_error,
     label="expected calibration error",
-    formula='sum_b n_b/N abs("acc"_b - "conf"_b)',
+    formula="sum_b n_b/N abs(acc_b - conf_b)",
     source="Guo et al. 2017 (arXiv 1706.04599)",
     collapsed=None,
 )

@@ -18,7 +18,7 @@ SUBSETS = ("all", "correct", "wrong")
 
 @mean_metric(
     label="LS regularisation",
-    formula='1/K sum_(m: z_m < z_("gt")) (z_("gt") - z_m)',
+    formula="1/K sum_(m: z_m < z_gt) (z_gt - z_m)",
     source=COROLLARY,
     collapsed=None,
     over=SUBSETS,
@@ -33,7 +33,7 @@ def logit_regularisation(rows: Rows, representation: Representation) -> Float64[
 
 @mean_metric(
     label="LS error amplification",
-    formula='1/K sum_(n: z_n > z_("gt")) (z_("gt") - z_n)',
+    formula="1/K sum_(n: z_n > z_gt) (z_gt - z_n)",
     source=COROLLARY,
     collapsed=0.0,
     over=SUBSETS,

@@ -19,7 +19,7 @@ ZHU = "Zhu et al. 2021 (arXiv 2105.02375)"
 
 
 @moment_metric(
-    label="NC1: tr(S_W S_B⁺)/K",
+    label="NC1: tr(S_W pinv S_B)/K",
     formula="1/K tr(S_W S_B^+)",
     source=f"{ZHU}; Papyan's notebook does not divide by K",
     collapsed=0.0,

@@ -1,0 +1,48 @@
+"""A report as PDF, through Typst. Its strings travel as data, so that none of them is ever markup."""
+
+import datetime
+import json
+import tempfile
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+
+import typst
+
+from maxsup_analysis.report.document import Block, Plate, Report
+
+# A fixed date: the same report gives the same bytes.
+UNDATED = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
+
+
+def render_pdf(report: Report) -> bytes:
+    """The PDF's bytes."""
+    template = resources.files("maxsup_analysis.report") / "template.typ"
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "report.typ").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        document = {"title": report.title, "subtitle": report.subtitle, "sections": []}
+        for section in report.sections:
+            blocks = [_block(block, root) for block in section.blocks]
+            document["sections"].append({"title": section.title, "blocks": blocks})  # type: ignore[union-attr]
+        (root / "report.json").write_text(json.dumps(document), encoding="utf-8")
+        output = typst.compile(
+            str(root / "report.typ"),
+            root=folder,
+            format="pdf",
+            ignore_system_fonts=True,
+            timestamp=UNDATED,
+        )
+    assert isinstance(output, bytes)
+    return output
+
+
+def _block(block: Block, root: Path) -> dict[str, object]:
+    """A block as plain values; a figure becomes a file that is named."""
+    kind = type(block).__name__
+    if isinstance(block, Plate):
+        name = f"figure-{len(list(root.glob('figure-*')))}.svg"
+        if block.svg:
+            (root / name).write_bytes(block.svg)
+        return {"kind": kind, "file": name if block.svg else None, "caption": block.caption}
+    return {"kind": kind, **asdict(block)}
