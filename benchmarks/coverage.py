@@ -32,9 +32,11 @@ class Setting:
     unequal: bool = False
 
     def centres(self) -> np.ndarray:
+        """K class centres, always the same."""
         return self.gap * np.random.default_rng(0).normal(size=(self.K, self.D))
 
     def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features and labels, n samples a class."""
         labels = np.repeat(np.arange(self.K), n)
         spread = np.linspace(0.5, 1.5, self.K)[labels, None] if self.unequal else 1.0
         features = self.centres()[labels] + spread * rng.normal(size=(len(labels), self.D))
@@ -79,7 +81,7 @@ def main() -> None:
             print(f"{head} | {row} |")
         population = measured(setting, rng, 50_000)[-1, 0]
         against = coverage(results, np.array([np.nan] * (len(METRIC_NAMES) - 1) + [population]))[-1]
-        row = f"d_within_unbiased, population | {population:.5f} | {spread[-1]:.5f} | {means[-1, 1]:.5f} | {against:.1f}"
+        row = f"same, population | {population:.5f} | {spread[-1]:.5f} | {means[-1, 1]:.5f} | {against:.1f}"
         print(f"{head} | {row} |", flush=True)
 
 

@@ -192,7 +192,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_underscores_are_as_good_as_hyphens(run, trained: Path, tmp_path: Path):
-    code, out, _ = run("features", trained / "ce.pt", "--batch_size=7", "-o", tmp_path / "store_of_7")
+    code, _, _ = run("features", trained / "ce.pt", "--batch_size=7", "-o", tmp_path / "store_of_7")
     assert code == 0 and (tmp_path / "store_of_7").is_dir()
 
 

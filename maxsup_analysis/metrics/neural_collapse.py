@@ -64,7 +64,7 @@ def nc1_trace_ratio(representation: Representation) -> Tensor:
 
 @moment_metric(
     label="NC2: equinorm, means",
-    formula="std_k norm(m_k) / mean_k norm(m_k)",
+    formula="(std_k norm(m_k)) / (mean_k norm(m_k))",
     source=PAPYAN,
     collapsed=0.0,
 )
@@ -79,7 +79,7 @@ def nc2_equinorm_means(representation: Representation) -> Tensor:
 
 @moment_metric(
     label="NC2: equinorm, head",
-    formula="std_k norm(w_k) / mean_k norm(w_k)",
+    formula="(std_k norm(w_k)) / (mean_k norm(w_k))",
     source=PAPYAN,
     collapsed=0.0,
 )
@@ -122,7 +122,7 @@ def nc2_equiangular_head(representation: Representation) -> Tensor:
 
 @moment_metric(
     label="NC2: ETF error, means",
-    formula="norm(M M^T / norm(M M^T)_F - (I - J/K) / sqrt(K - 1))_F",
+    formula="norm((M M^T) / norm(M M^T)_F - (I - J/K) / sqrt(K - 1))_F",
     source="Zhu et al. 2021's measure on centred class means, as in rhubarbwu/neural-collapse",
     collapsed=0.0,
 )
@@ -139,7 +139,7 @@ def nc2_etf_means(representation: Representation) -> Tensor:
 
 @moment_metric(
     label="NC2: ETF error, head",
-    formula="norm(W W^T / norm(W W^T)_F - (I - J/K) / sqrt(K - 1))_F",
+    formula="norm((W W^T) / norm(W W^T)_F - (I - J/K) / sqrt(K - 1))_F",
     source=ZHU,
     collapsed=0.0,
 )
@@ -172,7 +172,7 @@ def nc3_self_duality(representation: Representation) -> Tensor:
 
 @moment_metric(
     label="NC3: ETF error, head and means",
-    formula="norm(W M^T / norm(W M^T)_F - (I - J/K) / sqrt(K - 1))_F",
+    formula="norm((W M^T) / norm(W M^T)_F - (I - J/K) / sqrt(K - 1))_F",
     source=ZHU,
     collapsed=0.0,
 )

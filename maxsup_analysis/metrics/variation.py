@@ -102,7 +102,8 @@ def cdnv(representation: Representation) -> Tensor:
     squares = torch.nn.functional.pdist(classes.centred_means).square()
     first, second = torch.triu_indices(len(variances), len(variances), 1)
     closest = int(squares.argmin())
-    if squares[closest] <= NEGLIGIBLE * (squares.mean() + variances.mean()):
+    scale = squares.mean() + variances.mean()
+    if scale.isfinite() and squares[closest] <= NEGLIGIBLE * scale:
         pair = [
             representation.class_names[representation.occupied[i]] for i in (first[closest], second[closest])
         ]
@@ -121,7 +122,8 @@ def require_distinct_means(representation: Representation) -> None:
     require_two_classes(representation)
     classes = representation.classes
     between = classes.centred_means.square().sum(1).mean()
-    if between <= NEGLIGIBLE * (between + (classes.spreads / classes.counts).mean()):
+    scale = between + (classes.spreads / classes.counts).mean()
+    if scale.isfinite() and between <= NEGLIGIBLE * scale:
         raise Undefined("class means coincide, so there is nothing to separate")
 
 

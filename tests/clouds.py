@@ -1,0 +1,47 @@
+"""Data that tests share: random clouds with right and wrong predictions, and the exact simplex."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from maxsup_analysis import Measurements, measure
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Labelled features, their logits, and the head that makes them."""
+
+    features: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+    weight: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        return self.features, self.labels, self.logits, self.weight, self.bias
+
+    def measured(self) -> Measurements:
+        return measure(*self.arrays)
+
+
+def cloud(K: int, D: int, counts: list[int], seed: int = 0) -> Cloud:
+    """Gaussian classes around random centres, under a head that is only roughly theirs."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(K, D))
+    labels = np.repeat(np.arange(K), counts)
+    rng.shuffle(labels)
+    features = centres[labels] + 0.8 * rng.normal(size=(len(labels), D))
+    weight, bias = 0.3 * (centres + 0.5 * rng.normal(size=(K, D))), 0.1 * rng.normal(size=K)
+    return Cloud(features, labels, features @ weight.T + bias, weight, bias)
+
+
+def simplex(K: int, D: int, n: int, seed: int = 0) -> Cloud:
+    """Every sample on its corner of a rotated simplex, and the head dual to it: exact collapse."""
+    corners = np.zeros((K, D))
+    corners[:, :K] = np.eye(K) - 1 / K
+    rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(D, D)))
+    corners = corners @ rotation
+    labels = np.repeat(np.arange(K), n)
+    features = 3 * corners[labels]
+    return Cloud(features, labels, features @ corners.T, corners, np.zeros(K))

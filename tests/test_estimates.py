@@ -1,0 +1,76 @@
+"""Tests for influences and standard errors, against weights that are moved and samples that are left out."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from maxsup_analysis import measure
+from maxsup_analysis.estimates import NOT_ASKED, standard_error
+from maxsup_analysis.measurements import measure_representation, represent_arrays
+from maxsup_analysis.metrics import METRICS
+from tests.clouds import cloud
+from tests.oracle import ORACLE
+
+DATA = cloud(3, 4, [40, 30, 50], seed=7)
+MEASURED = DATA.measured()
+# Counting pairs of different samples has no meaning for a sample that stands in the data twice.
+DUPLICABLE = [name for name in METRICS if name != "d_within_unbiased"]
+
+
+@pytest.mark.parametrize("name", DUPLICABLE)
+def test_influence_is_the_derivative_with_respect_to_a_samples_weight(name: str):
+    """A weight of 1 + 1/m is a sample that stands m + 1 times where all others stand m times."""
+    m, influence = 12, MEASURED[name].influence
+    assert influence is not None
+    for i in (0, 17, 63):
+        values = []
+        for extra in (1, -1):
+            times = np.full(len(DATA.labels), m)
+            times[i] += extra
+            chosen = np.repeat(np.arange(len(times)), times)
+            rows = (DATA.features[chosen], DATA.labels[chosen], DATA.logits[chosen])
+            values.append(measure(*rows, DATA.weight, DATA.bias)[name].value)
+        derivative = (values[0] - values[1]) / (2 / m)
+        # Central differences of a smooth function of weights that sum to 120: the error is of order (1/m/40)^2.
+        assert float(influence[i]) == pytest.approx(derivative, rel=2e-3, abs=2e-6)
+
+
+@pytest.mark.parametrize("name", ["d_within_unbiased", "class_separation", "nc1_pinv", "cdnv"])
+def test_the_standard_error_is_close_to_the_jackknifes(name: str):
+    """Leave one out, stratified: sum over classes of (n - 1)/n sum (value - class mean)^2."""
+    data = cloud(3, 4, [25, 25, 25], seed=8)
+    left_out = np.array([
+        ORACLE[name](*(part[np.arange(75) != i] for part in data.arrays[:3]), data.weight, data.bias)
+        for i in range(75)
+    ])  # fmt: skip
+    groups = [left_out[data.labels == k] for k in range(3)]
+    jackknife = math.sqrt(sum(24 / 25 * ((group - group.mean()) ** 2).sum() for group in groups))
+    assert data.measured()[name].standard_error == pytest.approx(jackknife, rel=0.08)
+
+
+def test_the_standard_error_of_accuracy_is_the_textbook_one():
+    hits = (DATA.logits.argmax(1) == DATA.labels).astype(float)
+    n = [40, 30, 50]
+    variance = sum(n[k] * hits[DATA.labels == k].var(ddof=1) for k in range(3)) / 120**2
+    assert MEASURED["accuracy"].standard_error == pytest.approx(math.sqrt(variance), rel=1e-12)
+
+
+def test_the_standard_error_of_a_mean_ignores_what_lies_between_classes():
+    values = torch.tensor([1.0, 2.0, 11.0, 12.0], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1, 1])
+    assert standard_error(values / 4, labels) == pytest.approx(math.sqrt(2 * (2 * 0.5)) / 4)
+
+
+def test_a_metric_of_the_head_does_not_depend_on_the_samples():
+    for name in ("nc2_equinorm_head", "nc2_equiangular_head", "nc2_etf_head"):
+        item = MEASURED[name]
+        assert item.standard_error == 0 and item.influence is not None and not item.influence.any()
+
+
+def test_standard_errors_can_be_left_out():
+    measured = measure_representation(represent_arrays(*DATA.arrays), standard_errors=False)
+    for name, item in measured.items():
+        assert item.value == MEASURED[name].value and math.isnan(item.standard_error)
+        assert item.reason == NOT_ASKED and item.influence is None
