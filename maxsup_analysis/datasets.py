@@ -81,7 +81,7 @@ def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:
 def _digits(split: str, data_dir: Path | None) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.datasets import load_digits
 
-    images, labels = load_digits(return_X_y=True)
+    images, labels = (np.asarray(part) for part in load_digits(return_X_y=True))
     part = slice(None, DIGITS_TRAINING) if split == "train" else slice(DIGITS_TRAINING, None)
     return images.reshape(-1, 8, 8)[part] / 16, labels[part]
 

@@ -89,7 +89,7 @@ def within_covariance(features: Array, labels: Array) -> Array:
 
 def between_covariance(features: Array, labels: Array) -> Array:
     means = centred_means(features, labels)
-    return sum(np.outer(m, m) for m in means) / len(means)
+    return np.sum([np.outer(m, m) for m in means], axis=0) / len(means)
 
 
 def nc1_pinv(features, labels, logits, weight, bias):

@@ -103,7 +103,7 @@ def test_features_of_the_users_own(run, tmp_path: Path, suffix: str):
     }
     path = tmp_path / f"mine{suffix}"
     if suffix == ".npz":
-        np.savez(path, **{name: part.numpy() for name, part in arrays.items()})
+        np.savez(path, **{name: part.numpy() for name, part in arrays.items()})  # type: ignore[arg-type]
     elif suffix == ".safetensors":
         save_file(arrays, path)
     else:

@@ -31,10 +31,10 @@ def test_digits_are_split_once_and_for_all():
     from sklearn.datasets import load_digits
 
     train, test = load("digits", "train"), load("digits", "test")
-    everything = load_digits()
+    images, digits = load_digits(return_X_y=True)
     assert (len(train.labels), len(test.labels)) == (1197, 600)
-    assert np.allclose(np.concatenate([train.images, test.images])[:, 0] * 16, everything.images)
-    assert np.array_equal(np.concatenate([train.labels, test.labels]), everything.target)
+    assert np.allclose(np.concatenate([train.images, test.images])[:, 0] * 16, np.reshape(images, (-1, 8, 8)))
+    assert np.array_equal(np.concatenate([train.labels, test.labels]), digits)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from functools import reduce
+from itertools import pairwise
 from operator import add
 
 import numpy as np
@@ -25,7 +26,7 @@ splits = st.tuples(st.permutations(range(N)), st.sets(st.integers(1, N - 1)))
 
 def parts(order: list[int], cuts: set[int]) -> list[torch.Tensor]:
     edges = [0, *sorted(cuts), N]
-    return [torch.tensor(order[start:stop]) for start, stop in zip(edges, edges[1:], strict=False)]
+    return [torch.tensor(order[start:stop]) for start, stop in pairwise(edges)]
 
 
 def close(first: ClassMoments, second: ClassMoments, tolerance: float) -> None:

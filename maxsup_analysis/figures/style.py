@@ -59,7 +59,7 @@ class FigureOptions:
 @contextmanager
 def house_style() -> Iterator[None]:
     """Matplotlib's settings while a figure is made or saved."""
-    with matplotlib.rc_context(RC):
+    with matplotlib.rc_context(RC):  # type: ignore[arg-type]
         yield
 
 

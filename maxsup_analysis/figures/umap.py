@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -41,7 +42,7 @@ def _panel(
     coordinates: Tensor,
     labels: Tensor,
     occupied: Sequence[int],
-    colours: matplotlib.colors.Colormap,
+    colours: Colormap,
 ) -> None:
     for position, label in enumerate(occupied):
         x, y = coordinates[labels == label].T.tolist()
