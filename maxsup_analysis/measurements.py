@@ -247,11 +247,8 @@ def _named(representation: Representation, chosen: Tensor) -> str:
 
 
 def _samples(representation: Representation) -> Samples:
-    blocks = list(representation.blocks)
-    return Samples(
-        np.concatenate([rows.ids for rows in blocks]),
-        np.concatenate([rows.labels.numpy() for rows in blocks]),
-    )
+    columns = [(rows.ids, rows.labels.numpy()) for rows in representation.blocks]
+    return Samples(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def _blocks(rows: Rows) -> list[Rows]:

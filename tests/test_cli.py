@@ -203,3 +203,32 @@ def test_the_catalogue_lists_every_metric_and_loss(run):
     assert all(f"{name}\n" in metrics for name in METRICS)
     _, losses, _ = run("losses")
     assert all(f"{name}\n" in losses for name in LOSSES)
+
+
+def test_the_demo_is_whole_deterministic_and_repeats_nothing_unasked(run, tmp_path: Path):
+    for name in ("first", "second"):
+        code, out, err = run("demo", "-o", tmp_path / name, "--seeds", 1, "--epochs", 1)
+        assert code == 0 and "class_separation" in out and "$ maxsup-analyze train --loss maxsup" in err
+    for file in (
+        "comparison.json",
+        "comparison.csv",
+        "report.pdf",
+        "report.html",
+        "metrics.svg",
+        "templates.svg",
+    ):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+    code, _, err = run("demo", "-o", tmp_path / "first")
+    assert code == 2 and "exists already" in err
+    (tmp_path / "thesis").mkdir()
+    code, _, err = run("demo", "-o", tmp_path / "thesis", "--overwrite")
+    assert code == 2 and "was not written by the demo" in err
+
+
+def test_a_report_of_one_run_and_a_figure(run, trained: Path, tmp_path: Path):
+    code, out, _ = run("report", trained / "ce.features", "-o", tmp_path / "one.pdf")
+    assert (
+        code == 0 and out.strip().endswith("one.pdf") and (tmp_path / "one.pdf").read_bytes()[:4] == b"%PDF"
+    )
+    code, _, _ = run("figure", "spectrum", trained, "-o", tmp_path / "spectrum.png")
+    assert code == 0 and (tmp_path / "spectrum.png").read_bytes()[1:4] == b"PNG"
