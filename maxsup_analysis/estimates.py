@@ -13,6 +13,7 @@ from maxsup_analysis.metrics import Metric
 from maxsup_analysis.representation import Representation
 
 SINGLETON = "a class has one sample, so its sampling variance is unknown"
+NORMAL_95 = 1.959963984540054
 NOT_ASKED = "standard errors were not asked for"
 
 
@@ -28,6 +29,11 @@ class Estimate:
     standard_error: float
     reason: str | None = None
     influence: Float64[Tensor, " N"] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def half_width(self) -> float:
+        """From the value to either end of its 95 % interval."""
+        return NORMAL_95 * self.standard_error
 
 
 def estimate(

@@ -4,13 +4,14 @@ import math
 from collections.abc import Iterable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from maxsup_analysis.comparison import Comparison, Interval
+from maxsup_analysis.comparison import Comparison
 from maxsup_analysis.estimates import Estimate
+from maxsup_analysis.labels import clean_label
 from maxsup_analysis.measurements import Measurements
-
-NORMAL_95 = 1.959963984540054
+from maxsup_analysis.rounding import plain, plus_minus
 
 
 def measurements_table(measured: Measurements) -> Table:
@@ -29,15 +30,20 @@ def measurements_table(measured: Measurements) -> Table:
 def comparison_table(compared: Comparison) -> Table:
     """One row a metric; a column for each name, with the verdict against the baseline."""
     table = Table(
-        title=f"value ± half of the 95 % interval; against {compared.baseline}", title_justify="left"
+        title=f"value ± half of the 95 % interval; against {plain_text(compared.baseline)}",
+        title_justify="left",
     )
     table.add_column("metric", overflow="fold")
     for name in compared.runs:
-        table.add_column(name, overflow="fold")
+        table.add_column(plain_text(name), overflow="fold")
     for metric, levels in compared.levels.items():
         cells = []
         for name, level in levels.items():
-            words = "" if name == compared.baseline else f"\n{compared.difference(metric, name).words}"
+            words = (
+                ""
+                if name == compared.baseline
+                else f"\n{plain_text(compared.difference(metric, name).words)}"
+            )
             cells.append(plus_minus(level) + words)
         table.add_row(metric, *cells)
     return table
@@ -50,24 +56,18 @@ def show(table: Table, notes: Iterable[str]) -> None:
         console.width = 110
     console.print(table)
     for note in notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(plain_text(f"note: {note}", 400))
 
 
-def plus_minus(level: Interval) -> str:
-    """A value with its half-width, to two digits of the latter."""
-    if math.isnan(level.value):
-        return "undefined"
-    if math.isnan(level.half_width):
-        return f"{level.value:.4g} (no interval)"
-    digits = 4 if level.half_width == 0 else min(max(1 - math.floor(math.log10(level.half_width)), 0), 8)
-    return f"{level.value:.{digits}f} ± {level.half_width:.{digits}f}"
+def plain_text(text: str, limit: int = 120) -> str:
+    """Text that the terminal shows as it is: no markup, no control characters."""
+    return escape(clean_label(text, limit))
 
 
 def _cells(item: Estimate) -> tuple[str, str, str]:
     if math.isnan(item.value):
-        return "undefined", "", item.reason or ""
+        return "undefined", "", plain_text(item.reason or "")
     if math.isnan(item.standard_error):
-        return f"{item.value:.6g}", "unknown", item.reason or ""
-    half = NORMAL_95 * item.standard_error
-    interval = f"{item.value - half:.5g} to {item.value + half:.5g}"
-    return f"{item.value:.6g}", f"{item.standard_error:.2g}", interval
+        return f"{item.value:.6g}", "unknown", plain_text(item.reason or "")
+    ends = (plain(item.value + sign * item.half_width, item.half_width) for sign in (-1, 1))
+    return f"{item.value:.6g}", f"{item.standard_error:.2g}", " to ".join(ends)

@@ -25,9 +25,10 @@ ARROWS = {
         "comparison": "errors estimates measurements metrics",
         "projection": "errors representation",
         "figures": "comparison errors estimates figures files labels metrics projection representation table",
-        "report": "comparison estimates labels losses measurements metrics report",
+        "report": "comparison estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",
-        "tables": "comparison estimates labels measurements",
+        "rounding": "comparison estimates",
+        "tables": "comparison estimates labels measurements rounding",
         # shell: disk, device, terminal
         "progress": "",
         "files": "errors",
@@ -49,7 +50,7 @@ ARROWS = {
 }
 CORE = (
     "losses", "moments", "representation", "metrics", "influence", "estimates", "measurements", "comparison",
-    "projection", "figures",
+    "rounding", "projection", "figures",
 )  # fmt: skip
 UNSAFE = {
     "pickle.load", "pickle.loads", "torch.jit.load", "torch.export.load", "yaml.load", "eval", "exec", "dcp.load",

@@ -87,6 +87,11 @@ def test_compare_says_what_the_numbers_say(run, trained: Path):
     assert "one run only of LS, CE" in document["notes"][0]
 
 
+def test_names_are_shown_as_they_are(run, trained: Path):
+    code, out, _ = run("compare", f"[/red]a={trained / 'ce.features'}", f"[bold]={trained / 'ls.features'}")
+    assert code == 0 and "[/red]a" in out and "[bold]" in out
+
+
 def test_a_folder_stands_for_its_stores_named_by_their_loss(run, trained: Path):
     code, out, _ = run("compare", trained, "--json")
     assert code == 0 and {row["name"] for row in json.loads(out)["rows"]} == {"CE", "LS"}

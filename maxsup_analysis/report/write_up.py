@@ -21,7 +21,7 @@ from maxsup_analysis.report.document import (
     Table,
     shown,
 )
-from maxsup_analysis.report.numbers import plain, plus_minus, span
+from maxsup_analysis.rounding import plain, plus_minus, span
 
 HEADLINES = (
     "d_within_unbiased",
@@ -192,8 +192,7 @@ def _estimate_cells(item: Estimate) -> tuple[str, str]:
         return "–", item.reason or ""
     if math.isnan(item.standard_error):
         return f"{item.value:.4g}", item.reason or ""
-    half = 1.959963984540054 * item.standard_error
-    return f"{plain(item.value, half)} ± {plain(half, half)}", f"{item.standard_error:.2g}"
+    return plus_minus(item), f"{item.standard_error:.2g}"
 
 
 def _appendix(metrics: Sequence[Metric], runs: Sequence[Measurements]) -> list[Section]:

@@ -9,7 +9,7 @@ import pytest
 from maxsup_analysis.comparison import compare
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.report import Plate, comparison_report, render_html, render_pdf, single_report
-from maxsup_analysis.report.numbers import plain
+from maxsup_analysis.rounding import plain
 from tests.clouds import cloud
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="90" height="30"><rect width="90" height="30"/></svg>'

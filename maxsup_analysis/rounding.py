@@ -3,6 +3,7 @@
 import math
 
 from maxsup_analysis.comparison import Interval
+from maxsup_analysis.estimates import Estimate
 
 MOST_DIGITS = 8
 
@@ -19,7 +20,7 @@ def plain(value: float, half_width: float) -> str:
     return f"{value:.{decimals(half_width)}f}".replace("-", "−")
 
 
-def plus_minus(level: Interval) -> str:
+def plus_minus(level: Estimate | Interval) -> str:
     """A value with its half-width; a dash where there is none."""
     if math.isnan(level.value):
         return "–"
