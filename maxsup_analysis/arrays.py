@@ -1,66 +1,50 @@
 """Features of the user's own: a plain .npz, .safetensors or .pt with named arrays."""
 
-import pickle
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
 
+from maxsup_analysis.checkpoints import load_tensors
+from maxsup_analysis.containers import Contents, StoredTensor, read
+from maxsup_analysis.containers.contents import entries_of
+from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.measurements import represent_arrays
 from maxsup_analysis.representation import Representation
 
 REQUIRED = ("features", "labels")
 OPTIONAL = ("logits", "weight", "bias", "ids")
-SUFFIXES = (".npz", ".safetensors")
 
 
-def read_arrays(path: Path) -> Representation:
+def holds_arrays(contents: Contents) -> bool:
+    """Whether a file holds arrays of samples rather than the weights of a model."""
+    return bool(set(REQUIRED) & set(entries_of(contents.tree)))
+
+
+def read_arrays(path: Path, contents: Contents | None = None) -> Representation:
     """A file with features (N x D), labels (N), and optionally logits, weight, bias and ids."""
-    arrays = _read(path)
-    if missing := [name for name in REQUIRED if name not in arrays]:
+    contents = contents or read(path)
+    entries = entries_of(contents.tree)
+    if missing := [name for name in REQUIRED if name not in entries]:
         raise InputError(
             f"expected arrays named {', '.join(REQUIRED)} (optionally {', '.join(OPTIONAL)}) in {path}, "
-            f"got {', '.join(arrays) or 'none'}; add {' and '.join(missing)}"
+            f"got {', '.join(entries) or 'none'}; add {' and '.join(missing)}"
         )
-    if unknown := [name for name in arrays if name not in REQUIRED + OPTIONAL]:
+    if unknown := [name for name in entries if name not in REQUIRED + OPTIONAL]:
         raise InputError(
             f"{path} holds {', '.join(unknown)} besides what is known ({', '.join(REQUIRED + OPTIONAL)}); "
             "rename or remove"
         )
-    ids = arrays.pop("ids", None)
-    return represent_arrays(**arrays, ids=None if ids is None else np.asarray(ids))  # type: ignore[arg-type]
+    stored = {name: entry for name, entry in entries.items() if isinstance(entry, StoredTensor)}
+    other = [name for name in entries if name not in stored]
+    if other and not (other == ["ids"] and entries["ids"] == Object("numpy array of text")):
+        raise InputError(f"{path} holds {', '.join(other)} as other than arrays of numbers; save arrays")
+    verified(path, contents)
+    arrays: dict = dict(load_tensors(path, stored))
+    ids = _names(path) if other else arrays.pop("ids", None)
+    return represent_arrays(**arrays, ids=None if ids is None else np.asarray(ids))
 
 
-def holds_arrays(path: Path) -> bool:
-    """Whether a .pt file holds named arrays rather than a checkpoint."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:
-        return False
-    return isinstance(content, Mapping) and "features" in content
-
-
-def _read(path: Path) -> dict[str, np.ndarray | Tensor]:
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        SafetensorError,
-        pickle.UnpicklingError,
-    ) as reason:
-        detail = " ".join(str(reason).split())[:120]
-        raise InputError(f"{path} cannot be read as arrays ({detail}); write it again") from None
+def _names(path: Path) -> np.ndarray:
+    with np.load(path, allow_pickle=False) as file:
+        return file["ids"]

@@ -1,140 +1,171 @@
-"""From an architecture and weights to a classifier whose head is known."""
+"""From a checkpoint to a classifier that runs: its module with the weights, its head, its preprocessing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from maxsup_analysis.architectures.build import apply_blurpool, build_module, resolved
+from maxsup_analysis.architectures.guess import blurred_layers
+from maxsup_analysis.architectures.known import index
 from maxsup_analysis.checkpoints import Checkpoint
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.representation import Head, head_of
+from maxsup_analysis.fitting import fit_weights
+from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
+from maxsup_analysis.inspection import Inspection, arguments_for
+from maxsup_analysis.preprocessing import Overrides, Preprocessing
+from maxsup_analysis.representation import Head
 from maxsup_analysis.table import Table
+from maxsup_analysis.taps import FeatureTap, LayerTap
 
-# Largest relative distance between the head's own arithmetic and the model's output, in float32.
-IDENTITY_TOLERANCE = 1e-4
 ARCHITECTURES: "Table[Callable[..., nn.Module]]" = Table("architecture")
 
 
 @dataclass(frozen=True)
-class Preprocessing:
-    """What happens to pixel values from 0 to 1 before the model sees them: (x - mean) / std, by channel."""
+class ModelChoice:
+    """What the user says about the model.
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    name: an architecture, `hf:FOLDER`, `package.module:factory` or `file.py:factory`; None takes the checkpoint's.
+    arguments: of its constructor, over those that are found. layer: whose output are the features, None the input of
+    the head.
+    """
 
-    def __call__(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """Normalised images."""
-        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return (images - mean) / std
+    name: str | None = None
+    arguments: Mapping[str, object] = field(default_factory=dict)
+    layer: str | None = None
+    images: Overrides = field(default_factory=Overrides)
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A model in evaluation mode, its head, and its preprocessing.
+    """A model in evaluation mode, its head where it has a linear one, and its preprocessing.
 
-    layer: the name of the head's module.
+    layer: whose output are the features, where the user named one; else they are what enters the head.
+    class_names: in the order of the outputs, None where the checkpoint does not name them.
     """
 
+    name: str
     module: nn.Module
-    head: nn.Linear
-    layer: str
+    head: FoundHead | None
+    num_classes: int
     preprocessing: Preprocessing
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] | None
+    layer: str | None = None
+
+    def tap(self) -> FeatureTap | LayerTap:
+        """Opened, it gives the features and logits of a batch."""
+        if self.layer is not None:
+            return LayerTap(self.module, self.layer)
+        assert self.head is not None
+        return FeatureTap(self.module, self.head)
 
     @property
-    def weights(self) -> Head:
-        """The head's numbers, in float64."""
-        bias = None if self.head.bias is None else self.head.bias.detach().cpu()
-        head = head_of(self.head.weight.detach().cpu(), bias)
-        assert head is not None
-        return head
+    def weights(self) -> Head | None:
+        """The head that belongs to the features: none where a layer was named."""
+        return self.head.weights if self.head is not None and self.layer is None else None
+
+    @property
+    def place(self) -> str:
+        """Where the features come from, in words."""
+        if self.layer is not None:
+            return f"output of {self.layer}"
+        assert self.head is not None
+        return f"input of {', '.join(self.head.layers)}"
 
 
-def build_module(name: str, arguments: Mapping[str, object]) -> nn.Module:
-    """An untrained model: an entry of ARCHITECTURES, or `timm/NAME`."""
-    if name.startswith("timm/"):
-        import timm
+def classifier_of(checkpoint: Checkpoint, choice: ModelChoice | None = None) -> Classifier:
+    """The classifier that a checkpoint holds.
 
-        try:
-            return timm.create_model(name.removeprefix("timm/"), pretrained=False, **arguments)  # type: ignore[arg-type]
-        except (RuntimeError, TypeError) as reason:
-            raise InputError(f"timm cannot build {name!r}: {reason}; see timm.list_models()") from None
-    return ARCHITECTURES[name](**arguments)
-
-
-def classifier_of(checkpoint: Checkpoint) -> Classifier:
-    """The classifier that a checkpoint describes; raises InputError where weights and description differ."""
-    about = checkpoint.metadata
-    try:
-        architecture, classes = about["architecture"], tuple(about["classes"])  # type: ignore[arg-type]
-        scaling = about["preprocessing"]
-        module = build_module(architecture["name"], architecture["arguments"])  # type: ignore[index]
-        preprocessing = Preprocessing(tuple(scaling["mean"]), tuple(scaling["std"]))  # type: ignore[index]
-        input_size = tuple(about["input_size"])  # type: ignore[arg-type]
-    except (KeyError, TypeError) as reason:
-        raise InputError(
-            f"the metadata of {checkpoint.name} are incomplete ({reason}); expected architecture, classes, "
-            "preprocessing and input_size: train it again"
-        ) from None
-    try:
-        module.load_state_dict(checkpoint.state_dict)
-    except RuntimeError as reason:
-        detail = " ".join(str(reason).split())[:200]
-        raise InputError(f"the weights of {checkpoint.name} do not fit its architecture: {detail}") from None
-    module.eval()
-    layer, head = find_head(module, input_size)
-    if head.out_features != len(classes):
-        raise InputError(
-            f"{checkpoint.name} names {len(classes)} classes but its head {layer!r} has {head.out_features} "
-            "outputs; the file does not describe itself correctly: train it again"
-        )
-    return Classifier(module, head, layer, preprocessing, classes)
-
-
-def find_head(module: nn.Module, input_size: Sequence[int]) -> tuple[str, nn.Linear]:
-    """The linear layer whose output is the model's output, found by running the model once.
-
-    Raises InputError where there is none: then there are no penultimate features to speak of.
+    Raises InputError where the architecture is unknown or ambiguous, weights and architecture differ, preprocessing
+    is unknown, or no linear layer makes the outputs.
     """
-    outputs: dict[str, Tensor] = {}
+    choice = choice or ModelChoice()
+    found = checkpoint.inspection
+    name, module = module_of(checkpoint, choice)
+    preprocessing = _preprocessing(found, name, choice)
+    probe = probe_of(preprocessing)
+    head = _head(module, probe, choice.layer)
+    outputs = head.weights.weight.shape[0] if head else _outputs(module, probe)
+    classes = found.claims.classes
+    if classes is not None and len(classes) != outputs:
+        raise InputError(
+            f"{checkpoint.name} names {len(classes)} classes but its model has {outputs} outputs; name the right "
+            "model with --model"
+        )
+    return Classifier(name, module, head, outputs, preprocessing, classes, choice.layer)
 
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        return lambda layer, inputs, output: outputs.__setitem__(name, output)
 
-    linear = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
-    hooks = [layer.register_forward_hook(keep(name)) for name, layer in linear.items()]
-    try:
-        with torch.inference_mode():
-            probe = torch.linspace(-1, 1, 2 * int(torch.tensor(input_size).prod())).view(2, *input_size)
-            logits = module(probe)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for name, output in outputs.items():
-        if output.shape == logits.shape and torch.equal(output, logits):
-            return name, linear[name]
-    raise InputError(
-        f"no linear layer of this model makes its output (tried {', '.join(linear) or 'none'}); "
-        "extract its features yourself and bring them as .npz"
+def module_of(checkpoint: Checkpoint, choice: ModelChoice) -> tuple[str, nn.Module]:
+    """The name of the architecture, and its module with the weights of the checkpoint, in evaluation mode."""
+    found = checkpoint.inspection
+    name = _full_name(choice.name, found) if choice.name else found.architecture
+    if name is None:
+        raise InputError(_unknown(found))
+    arguments = {**arguments_for(found, name), **choice.arguments}
+    blurred = blurred_layers(found.weights.shapes)
+    module = build_module(name, arguments, ARCHITECTURES)
+    if blurred:
+        apply_blurpool(module, blurred)
+    return name, fit_weights(module, checkpoint, name, arguments).eval()
+
+
+def probe_of(preprocessing: Preprocessing) -> Tensor:
+    """Four images of noise, always the same: whatever the model is, they tell its layers apart."""
+    return torch.randn((4, *preprocessing.size), generator=torch.Generator().manual_seed(0))
+
+
+def _full_name(name: str, found: Inspection) -> str:
+    """A bare name in the library whose names and shapes the weights have, else in torchvision, else in timm."""
+    if "/" in name or ":" in name or name in ARCHITECTURES:
+        return name
+    known = index().architectures
+    fitting = [full for full in found.fitting if full.partition("/")[2] == name]
+    return next((full for full in fitting if full in known), None) or resolved(name, ARCHITECTURES)
+
+
+def _unknown(found: Inspection) -> str:
+    if len(found.candidates) > 1:
+        named = " or ".join(f"--model {name}" for name in found.candidates[:4])
+        return (
+            f"{found.path}: {len(found.candidates)} architectures have its names and shapes but compute different "
+            f"things: say which with {named}"
+        )
+    detail = "; ".join(line for line in found.evidence)
+    return (
+        f"{found.path}: its architecture is not known here ({detail[:400]}); give --model NAME (timm or torchvision), "
+        "or --model path/to/file.py:factory with the code that it was trained with"
     )
 
 
-def require_identity(head: Head, features: Tensor, logits: Tensor) -> float:
-    """How far head(features) is from the logits, relative to their size; InputError beyond the tolerance."""
-    if features.ndim != 2:
+def _preprocessing(found: Inspection, name: str, choice: ModelChoice) -> Preprocessing:
+    known = index().architectures.get(name)
+    # The published sizes of the architecture, with what the arguments change.
+    arguments = {**arguments_for(found, name), **choice.arguments}
+    base = found.preprocessing if name == found.architecture and not choice.arguments else None
+    made = choice.images.applied(base or found.claims.preprocessing(known, arguments))
+    if made is None:
         raise InputError(
-            f"expected one feature vector a sample at the head, got shape {tuple(features.shape)}"
+            f"{found.path}: nothing says how images are prepared for {name}; give --image-size (and --mean, --std, "
+            "--resize where they are not ImageNet's)"
         )
-    gap = (head.logits(features.double()) - logits.double()).abs().max()
-    residual = float(gap / logits.double().abs().max().clamp(min=1))
-    if not residual <= IDENTITY_TOLERANCE:
-        raise InputError(
-            f"head(features) differs from the model's output by {residual:.2g} of its size, more than "
-            f"{IDENTITY_TOLERANCE:g}: what reaches the head is not what makes the logits"
-        )
-    return residual
+    return made
+
+
+def _head(module: nn.Module, probe: Tensor, layer: str | None) -> FoundHead | None:
+    try:
+        return find_head(module, probe)
+    except NoLinearHead:
+        if layer is None:
+            raise
+        return None
+
+
+def _outputs(module: nn.Module, probe: Tensor) -> int:
+    from maxsup_analysis.hooks import logits_of
+
+    with torch.inference_mode():
+        return logits_of(module(probe)).shape[1]
 
 
 def small_cnn(channels: int, classes: int, widths: Sequence[int] = (32, 64, 64)) -> nn.Module:

@@ -1,5 +1,6 @@
 """The command line: parse, make one call, print. The rest is imported inside each command."""
 
+import json
 import signal
 import sys
 from pathlib import Path
@@ -29,6 +30,20 @@ DataDir = Annotated[
     typer.Option("--data-dir", "--data-path", help="Folder of the data set's files."),
 ]
 Split = Annotated[Optional[str], typer.Option(help="train or test; by default the checkpoint's.")]  # noqa: UP045
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(
+        help="A checkpoint file or folder: PyTorch, Lightning, timm, Hugging Face, safetensors, .npz, ..."
+    ),
+]
+UseEma = Annotated[
+    Optional[bool],  # noqa: UP045
+    typer.Option("--use-ema/--no-use-ema", help="The weights averaged over training, or not."),
+]
+WeightsKey = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--weights-key", help="The place of the weights in the file, such as model_ema."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout.")]
@@ -105,20 +120,100 @@ def train(
 
 
 @app.command()
+def inspect(
+    checkpoint: Checkpoint,
+    as_json: AsJson = False,
+    use_ema: UseEma = None,
+    weights_key: WeightsKey = None,
+    verify: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option("--verify/--no-verify", help="Check every byte; by default up to 1 GB."),
+    ] = None,
+) -> None:
+    """What a checkpoint is, without running anything from it: format, architecture, head, training, warnings."""
+    from maxsup_analysis.inspection import inspect_checkpoint
+
+    found = inspect_checkpoint(checkpoint, use_ema=use_ema, weights_key=weights_key, verify=verify)
+    print(json.dumps(found.to_plain(), indent=2) if as_json else found.to_text())
+
+
+@app.command()
 def features(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint.")],
+    checkpoint: Checkpoint,
     output: Output = None,
     data: Data = None,
     data_dir: DataDir = None,
     split: Split = None,
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--model",
+            "--arch",
+            "-m",
+            help="NAME of timm or torchvision, hf:FOLDER, package.module:factory "
+            "or file.py:factory; by default what the checkpoint says or shows.",
+        ),
+    ] = None,
+    model_args: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="KEY=VALUE[,...]", help="Arguments of the model's constructor."),
+    ] = None,
+    layer: Annotated[Optional[str], typer.Option(help="Take this layer's output as the features.")] = None,  # noqa: UP045
+    list_layers: Annotated[bool, typer.Option("--list-layers", help="Print the layers and leave.")] = False,
+    use_ema: UseEma = None,
+    weights_key: WeightsKey = None,
+    class_map: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            help="Which output each class is: a class name or a number a line, or `path output` lines."
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", "--img-size", help="Pixels the model sees.")
+    ] = None,
+    resize: Annotated[
+        Optional[int], typer.Option("--resize", "--val-resize-size", help="Shorter side before the crop.")  # noqa: UP045
+    ] = None,
+    crop_pct: Annotated[
+        float | None, typer.Option(help="Part that the crop keeps, instead of --resize.")
+    ] = None,
+    mean: Annotated[Optional[str], typer.Option(help="By channel, such as 0.5,0.5,0.5.")] = None,  # noqa: UP045
+    std: Annotated[Optional[str], typer.Option(help="By channel.")] = None,  # noqa: UP045
+    interpolation: Annotated[Optional[str], typer.Option(help="bilinear, bicubic, nearest, lanczos.")] = None,  # noqa: UP045
+    expect_sha256: Annotated[Optional[str], typer.Option(help="Refuse any other file.")] = None,  # noqa: UP045
     batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 256,
+    workers: Annotated[
+        int, typer.Option("--workers", "--num-workers", "-j", help="Processes that decode images.")
+    ] = 0,
     device: Device = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Penultimate features and logits of every sample, into a feature store beside the checkpoint."""
-    from maxsup_analysis.pipeline import Extraction, extract_features
+    from maxsup_analysis.classifiers import ModelChoice
+    from maxsup_analysis.pipeline import Extraction, extract_features, layers_of
+    from maxsup_analysis.preprocessing import Overrides
 
-    how = Extraction(data, data_dir, split, batch_size, device)
+    images = Overrides(
+        image_size, resize, crop_pct, numbers("--mean", mean), numbers("--std", std), interpolation
+    )
+    choice = ModelChoice(model, arguments("--model-args", model_args or []), layer, images)
+    how = Extraction(
+        data,
+        data_dir,
+        split,
+        batch_size,
+        device,
+        workers,
+        choice,
+        use_ema,
+        weights_key,
+        class_map,
+        expect_sha256,
+    )
+    if list_layers:
+        for name, shape in layers_of(checkpoint, how).items():
+            print(name, " x ".join(str(length) for length in shape[1:]), sep="\t")
+        return
     print(extract_features(checkpoint, output, how, overwrite=overwrite).path)
 
 
@@ -252,6 +347,33 @@ def losses() -> None:
     from maxsup_analysis.catalogue import losses_text
 
     print(losses_text())
+
+
+def numbers(flag: str, given: str | None) -> tuple[float, ...] | None:
+    """`0.5,0.5,0.5` as numbers."""
+    if given is None:
+        return None
+    try:
+        return tuple(float(part) for part in given.replace(" ", ",").split(",") if part)
+    except ValueError:
+        raise InputError(f"expected numbers with commas between them for {flag}, got {given!r}") from None
+
+
+def arguments(flag: str, given: list[str]) -> dict[str, object]:
+    """`a=1,b=x` as arguments; values are Python's numbers, True, False, None and tuples, else text."""
+    import ast
+    import re
+
+    found: dict[str, object] = {}
+    for part in [part for text in given for part in re.split(r",(?=\s*\w+=)", text)]:
+        name, equals, value = part.strip().partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"expected {flag} KEY=VALUE, got {part!r}")
+        try:
+            found[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            found[name] = value
+    return found
 
 
 def one_format(as_json: bool, as_csv: bool) -> None:

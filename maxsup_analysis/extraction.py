@@ -5,48 +5,41 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from maxsup_analysis.classifiers import Classifier, require_identity
-from maxsup_analysis.datasets import LabelledImages
+from maxsup_analysis.classifiers import Classifier
+from maxsup_analysis.datasets import Samples
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import Batch
+from maxsup_analysis.heads import IDENTITY_TOLERANCE
+from maxsup_analysis.representation import Head
 
 
 def extract(
-    classifier: Classifier, data: LabelledImages, *, device: torch.device, batch_size: int
+    classifier: Classifier, data: Samples, *, device: torch.device, batch_size: int, workers: int = 0
 ) -> Iterator[Batch]:
-    """Penultimate features (what enters the head) and logits, batch by batch, in the order of the data.
+    """Features and logits, batch by batch, in the order of the data.
 
     On the first batch head(features) is checked to be the logits; InputError where it is not.
     """
-    require_fit(classifier, data)
-    caught: list[Tensor] = []
-    hook = classifier.head.register_forward_pre_hook(lambda layer, inputs: caught.append(inputs[0]))
     classifier.module.eval().to(device)
-    try:
-        for start in range(0, len(data.labels), batch_size):
-            part = slice(start, start + batch_size)
-            with torch.inference_mode(), ieee_float32():
-                logits = classifier.module(classifier.preprocessing(data.images[part]).to(device))
-            features = caught.pop()
-            if start == 0:
-                require_identity(classifier.weights, features.cpu(), logits.cpu())
-            yield Batch(data.ids[part], data.labels[part], features.float().cpu(), logits.float().cpu())
-    finally:
-        hook.remove()
+    with classifier.tap() as tap, ieee_float32():
+        for batch in data.batches(classifier.preprocessing, batch_size, workers):
+            outputs = tap(batch.images.to(device))
+            features, logits = outputs.features.float().cpu(), outputs.logits.float().cpu()
+            if classifier.weights is not None and not int(batch.ids[0]):
+                require_identity(classifier.weights, features, logits)
+            yield Batch(batch.ids, batch.labels, features, logits)
 
 
-def require_fit(classifier: Classifier, data: LabelledImages) -> None:
-    """Raise InputError where the data are not of the classes or the channels that the classifier knows."""
-    if len(classifier.class_names) != len(data.class_names):
+def require_identity(head: Head, features: Tensor, logits: Tensor) -> float:
+    """How far head(features) is from the logits, relative to their size; InputError beyond the tolerance."""
+    gap = (head.logits(features.double()) - logits.double()).abs().max()
+    residual = float(gap / logits.double().abs().max().clamp(min=1))
+    if not residual <= IDENTITY_TOLERANCE:
         raise InputError(
-            f"the checkpoint has {len(classifier.class_names)} classes but {data.name} has "
-            f"{len(data.class_names)}; pass --data for the data it was trained on"
+            f"head(features) differs from the model's output by {residual:.2g} of its size, more than "
+            f"{IDENTITY_TOLERANCE:g}: what reaches the head is not what makes the logits"
         )
-    if len(classifier.preprocessing.mean) != data.images.shape[1]:
-        raise InputError(
-            f"the checkpoint takes images with {len(classifier.preprocessing.mean)} channels but {data.name} "
-            f"has {data.images.shape[1]}; pass --data for the data it was trained on"
-        )
+    return residual
 
 
 class ieee_float32:  # noqa: N801

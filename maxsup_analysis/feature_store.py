@@ -72,7 +72,7 @@ def write_store(
     path: Path,
     batches: Iterable[Batch],
     *,
-    head: Head,
+    head: Head | None,
     class_names: Sequence[str],
     provenance: Mapping[str, object],
     overwrite: bool = False,
@@ -83,8 +83,11 @@ def write_store(
         raise InputError(f"{path} is no feature store and is not overwritten; choose another output with -o")
     with whole_folder(path) as folder:
         rows = [_write_shard(folder, number, shard) for number, shard in enumerate(_shards(batches))]
-        weights = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
-        save_file({name: part.contiguous() for name, part in weights.items()}, folder / "head.safetensors")
+        if head is not None:
+            weights = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
+            save_file(
+                {name: part.contiguous() for name, part in weights.items()}, folder / "head.safetensors"
+            )
         manifest = {
             "format": FORMAT,
             "rows": sum(rows),

@@ -1,5 +1,6 @@
 """Names from files and users, made fit to be shown."""
 
+import re
 import unicodedata
 
 LIMIT = 60
@@ -22,3 +23,13 @@ def clean_label(text: str, limit: int = LIMIT) -> str:
     )
     shown = unicodedata.normalize("NFC", shown)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def clean_file_name(text: str) -> str:
+    """The text as a part of a file name: letters, digits, `-` and `_`.
+
+    Example:
+        >>> clean_file_name("my data/../v1")
+        'my-data-v1'
+    """
+    return re.sub(r"[^\w-]+", "-", text).strip("-")[:LIMIT] or "unnamed"

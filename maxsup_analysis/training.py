@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from maxsup_analysis.architectures.build import build_module
 from maxsup_analysis.checkpoints import save_checkpoint
-from maxsup_analysis.classifiers import Preprocessing, build_module
+from maxsup_analysis.classifiers import ARCHITECTURES
 from maxsup_analysis.datasets import LabelledImages, load
 from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.losses import LOSSES, linear_schedule
+from maxsup_analysis.preprocessing import Preprocessing
 from maxsup_analysis.progress import track
 from maxsup_analysis.version import __version__
 
@@ -63,21 +65,20 @@ def train(plan: TrainingPlan, output: Path) -> float:
     """
     plan.require_sense()
     loss, data = LOSSES[plan.loss], load(plan.data, "train", plan.data_dir).first(plan.train_samples)
-    scaling = Preprocessing(
-        tuple(data.images.mean((0, 2, 3)).tolist()), tuple(data.images.std((0, 2, 3)).tolist())
-    )
+    channels, height, width = data.images.shape[1:]
+    mean, std = data.images.mean((0, 2, 3)), data.images.std((0, 2, 3))
+    scaling = Preprocessing((channels, height, width), tuple(mean.tolist()), tuple(std.tolist()))
     arguments = _arguments(plan.model, data)
     torch.manual_seed(plan.seed)
-    module = build_module(plan.model, arguments).to(device_of(plan.device))
-    images, labels = scaling(data.images), data.labels
+    module = build_module(plan.model, arguments, ARCHITECTURES).to(device_of(plan.device))
+    images, labels = scaling.normalised(data.images), data.labels
     optimiser, schedule = _optimiser(module, plan, len(labels))
     for epoch in track(range(plan.epochs), plan.epochs, f"training {loss.title}, seed {plan.seed}"):
         _train_epoch(plan, epoch, module, optimiser, schedule, images, labels)
     metadata = {
         "architecture": {"name": plan.model, "arguments": arguments},
         "classes": list(data.class_names),
-        "preprocessing": {"mean": list(scaling.mean), "std": list(scaling.std)},
-        "input_size": list(data.images.shape[1:]),
+        "preprocessing": scaling.to_plain(),
         "data": plan.data,
         "split": "test",
         "training": _training_metadata(plan, len(labels)),

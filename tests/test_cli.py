@@ -131,12 +131,18 @@ def test_bad_input_gets_one_line_and_exit_code_2(run, trained: Path, tmp_path: P
         ids=np.array(["a", "b"]),
     )
     np.savez(tmp_path / "unlabelled.npz", features=np.zeros((4, 2)))
-    store, ce = trained / "ce.features", trained / "ce.pt"
+    store, ce, test_split = (
+        trained / "ce.features",
+        trained / "ce.pt",
+        ("--data", "digits", "--split", "test"),
+    )
     expected = {
         ("measure", tmp_path / "no.pt"): "nothing is there",
-        ("features", tmp_path / "no.pt"): "found no file at",
-        ("features", tmp_path / "page.pt"): "is not a checkpoint that opens safely",
-        ("features", tmp_path / "foreign.pt"): "does not say what it is",
+        ("features", tmp_path / "no.pt"): "there is no such file",
+        ("features", tmp_path / "page.pt"): "it is a web page (HTML)",
+        ("features", tmp_path / "foreign.pt"): "names no data; say which with --data",
+        ("features", tmp_path / "foreign.pt", *test_split): "its architecture is not known here",
+        ("features", tmp_path / "foreign.pt", *test_split, "-m", "resnet18"): "holds a head alone",
         ("features", ce): "exists already; choose another output with -o, or replace it with --overwrite",
         ("features", ce, "--split", "val"): "expected a split of digits: train or test, got 'val'",
         ("features", ce, "--data", "digit", "-o", tmp_path / "x"): "did you mean 'digits'?",
@@ -171,7 +177,7 @@ def test_classes_that_do_not_match_are_explained(run, trained: Path, tmp_path: P
     checkpoint["metadata"]["classes"] = ["a", "b"]
     torch.save(checkpoint, tmp_path / "two.pt")
     code, _, err = run("features", tmp_path / "two.pt")
-    assert code == 2 and "names 2 classes but its head '12' has 10 outputs" in err
+    assert code == 2 and "names 2 classes but its model has 10 outputs" in err
 
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

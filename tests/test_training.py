@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from maxsup_analysis.architectures.build import build_module
 from maxsup_analysis.checkpoints import open_checkpoint
-from maxsup_analysis.classifiers import build_module, classifier_of, find_head, require_identity, small_cnn
+from maxsup_analysis.classifiers import classifier_of, small_cnn
 from maxsup_analysis.datasets import load
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.extraction import extract
+from maxsup_analysis.extraction import extract, require_identity
+from maxsup_analysis.heads import find_head
 from maxsup_analysis.training import TrainingPlan, train
 
 QUICK = TrainingPlan(loss="maxsup", alpha_end=0.2, epochs=2, train_samples=200, seed=3)
@@ -30,7 +32,13 @@ def test_a_checkpoint_is_plain_and_says_what_it_is(checkpoint_path: Path):
     training = about["training"]
     assert (training["loss"], training["alpha"], training["alpha_end"]) == ("maxsup", 0.1, 0.2)
     assert (training["seed"], training["epoch"], training["samples"]) == (3, 2, 200)
-    assert open_checkpoint(checkpoint_path).metadata == about
+    found = open_checkpoint(checkpoint_path).about
+    assert (found["format"], found["architecture"], found["num_classes"]) == (
+        "maxsup-analysis",
+        "small_cnn",
+        10,
+    )
+    assert (found["training"], found["classes"]) == (training, about["classes"])
 
 
 def test_the_same_plan_gives_the_same_weights(checkpoint_path: Path, tmp_path: Path):
@@ -46,7 +54,7 @@ def test_features_are_what_enters_the_head(checkpoint_path: Path):
     features, logits = (
         torch.cat([getattr(batch, name) for batch in batches]) for name in ("features", "logits")
     )
-    images = classifier.preprocessing(data.images)
+    images = classifier.preprocessing.normalised(data.images)
     with torch.inference_mode():
         assert torch.allclose(logits, classifier.module(images), atol=1e-5)
         assert torch.allclose(features, classifier.module[:-1](images), atol=1e-5)  # type: ignore[index]
@@ -65,20 +73,17 @@ def test_batch_size_changes_features_by_rounding_only(checkpoint_path: Path):
 
 def test_a_timm_model_trains_and_its_head_is_found(tmp_path: Path):
     module = build_module("timm/resnet10t", {"in_chans": 1, "num_classes": 10})
-    layer, head = find_head(module.eval(), (1, 32, 32))
-    assert (layer, head.out_features) == ("fc", 10)
-    with pytest.raises(InputError, match="timm cannot build"):
+    found = find_head(module, torch.randn(4, 1, 32, 32))
+    assert (found.layers, len(found.weights.weight)) == (("fc",), 10)
+    with pytest.raises(
+        InputError, match=r"expected an architecture of torchvision or timm, got 'timm/resnet9999'"
+    ):
         build_module("timm/resnet9999", {})
-
-
-def test_a_model_without_a_linear_head_is_refused():
-    scaled = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 3), torch.nn.Softmax(dim=1)).eval()
-    with pytest.raises(InputError, match="no linear layer of this model makes its output"):
-        find_head(scaled, (1, 2, 2))
 
 
 def test_a_head_that_does_not_make_the_logits_is_refused(checkpoint_path: Path):
     head = classifier_of(open_checkpoint(checkpoint_path)).weights
+    assert head is not None
     features = torch.randn(5, 64)
     logits = head.logits(features.double()).float()
     assert require_identity(head, features, logits) < 1e-6
@@ -90,7 +95,9 @@ def test_weights_of_another_architecture_are_refused(checkpoint_path: Path, tmp_
     content = torch.load(checkpoint_path, weights_only=True)
     content["state_dict"] = small_cnn(1, 10, (8, 8, 8)).state_dict()
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"the weights of other.pt do not fit its architecture: .*shape"):
+    with pytest.raises(
+        InputError, match=r"other.pt: its weights are not those of small_cnn; .*another shape"
+    ):
         classifier_of(open_checkpoint(tmp_path / "other.pt"))
 
 

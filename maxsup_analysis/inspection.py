@@ -1,0 +1,274 @@
+"""What a checkpoint is: its format, its architecture and the evidence for it, its head, how it was trained.
+
+Everything here is read from the container's description; no weight is loaded and torch is not imported.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from maxsup_analysis.architectures.guess import Fit, describe, guess, nearest
+from maxsup_analysis.architectures.known import KnownArchitecture, index
+from maxsup_analysis.claims import Claims, claims_of
+from maxsup_analysis.containers import Contents, StoredTensor, read
+from maxsup_analysis.containers.verify import verified
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import clean_label
+from maxsup_analysis.preprocessing import Preprocessing
+from maxsup_analysis.weights import Weights, choose_weights
+
+# Larger files are described without reading all of their bytes, unless asked to.
+VERIFIED_AT_ONCE = 1 << 30
+HEAD_NAMES = ("fc", "head", "classifier", "linear", "heads", "output", "logits", "last_linear")
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a checkpoint.
+
+    architecture: `timm/NAME`, `torchvision/NAME`, `hf:FOLDER` or a name of this package; None where it is unknown or
+    several fit. arguments: of its constructor. candidates: what fits.
+    head: names of the layers that make the logits. blurpool: strided convolutions are wrapped as in ffcv-imagenet.
+    sha256: of the bytes, None where they were not read.
+    """
+
+    path: Path
+    contents: Contents
+    weights: Weights
+    claims: Claims
+    architecture: str | None
+    arguments: Mapping[str, object]
+    evidence: tuple[str, ...]
+    candidates: tuple[str, ...]
+    head: tuple[str, ...]
+    num_classes: int | None
+    feature_dim: int | None
+    preprocessing: Preprocessing | None
+    blurpool: bool = False
+    sha256: str | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def fitting(self) -> tuple[str, ...]:
+        """Every known architecture with these names and shapes, of whichever function."""
+        fits = guess(self.weights.shapes)
+        groups = index().by_signature.values()
+        return tuple(
+            known.name for fit in fits for group in groups if fit.architecture in group for known in group
+        )
+
+    def to_plain(self) -> dict[str, object]:
+        """As JSON; names from the file are cleaned and bounded."""
+        weights, claims = self.weights, self.claims
+        return {
+            "file": clean_label(self.path.name),
+            "container": self.contents.kind,
+            "format": claims.format,
+            "architecture": self.architecture,
+            "arguments": dict(self.arguments),
+            "evidence": _clean(self.evidence, 300),
+            "candidates": list(self.candidates),
+            "num_classes": self.num_classes,
+            "feature_dim": self.feature_dim,
+            "head": _clean(self.head),
+            "preprocessing": self.preprocessing.to_plain() if self.preprocessing else None,
+            "weights_key": clean_label(weights.key),
+            "weights_found": _clean(one.key or "(top)" for one in weights.candidates),
+            "tensors": len(weights.tensors),
+            "parameters": sum(tensor.size for tensor in weights.tensors.values()),
+            "prefixes": _clean(weights.prefixes),
+            "dropped": _clean(weights.dropped[:20]),
+            "ema": weights.ema,
+            "blurpool": self.blurpool,
+            "epoch": claims.epoch,
+            "training": dict(claims.training),
+            "classes": _clean(claims.classes) if claims.classes else None,
+            "sha256": self.sha256,
+            "foreign_classes": _clean(self.contents.foreign[:100]),
+            "warnings": _clean(self.warnings, 300),
+        }
+
+    def to_text(self) -> str:
+        """What is known, a line each, without what is not."""
+        about = self.to_plain()
+        arguments = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        shown = {
+            "file": f"{about['file']} ({self.contents.kind})",
+            "format": about["format"],
+            "architecture": f"{self.architecture}({arguments})" if self.architecture else self._unknown(),
+            "evidence": about["evidence"],
+            "classes": self.num_classes and f"{self.num_classes} (K)",
+            "features": self.feature_dim and f"{self.feature_dim} (D), what enters {', '.join(self.head)}",
+            "images": str(self.preprocessing) if self.preprocessing else None,
+            "weights": f"{about['tensors']} tensors, {about['parameters']:,} numbers{self._place()}",
+            "BlurPool": "strided convolutions blur first, as in ffcv-imagenet" if self.blurpool else None,
+            "stripped": about["prefixes"],
+            "left out": about["dropped"],
+            "epoch": self.claims.epoch,
+            "training": ", ".join(f"{name} {value}" for name, value in self.claims.training.items()),
+            "SHA-256": self.sha256,
+            "not imported": about["foreign_classes"],
+            "warning": about["warnings"],
+        }
+        return "\n".join(
+            f"{name + ':':<14}{_line(value)}" for name, value in shown.items() if value not in ("", None, [])
+        )
+
+    def _unknown(self) -> str:
+        if self.candidates:
+            return "one of " + ", ".join(self.candidates) + "; say which with --model"
+        return "unknown; name it with --model"
+
+    def _place(self) -> str:
+        others = [one.key or "(top)" for one in self.weights.candidates if one.key != self.weights.key]
+        place = f" at {clean_label(self.weights.key)}" if self.weights.key else ""
+        also = f"; also in the file: {', '.join(_clean(others[:6]))}" if others else ""
+        return place + (" (averaged, EMA)" if self.weights.ema else "") + also
+
+
+def _line(value: object) -> str:
+    return "; ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+
+
+def inspect_checkpoint(
+    path: Path, *, use_ema: bool | None = None, weights_key: str | None = None, verify: bool | None = None
+) -> Inspection:
+    """What a checkpoint file or folder is; raises InputError that names it where it is none.
+
+    verify: read all bytes for checksums and digest; by default up to 1 GB.
+    """
+    contents = read(path)
+    size = sum((path / name if name else path).stat().st_size for name in contents.files)
+    checked = verify if verify is not None else size <= VERIFIED_AT_ONCE
+    digest = verified(path, contents) if checked else None
+    try:
+        weights = choose_weights(contents, use_ema=use_ema, weights_key=weights_key)
+    except InputError as refusal:
+        raise InputError(f"{path}: {refusal}") from None
+    found = _described(path, contents, weights)
+    unread = () if digest else (f"{size / 1e9:.1f} GB were not read and not checked; --verify does it",)
+    return replace(found, sha256=digest, warnings=found.warnings + unread)
+
+
+def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
+    claims = claims_of(contents)
+    warnings = [*contents.warnings, *_about_averages(weights)]
+    fits = guess(weights.shapes)
+    chosen, evidence, doubts = _decided(claims, fits)
+    warnings += doubts
+    known = chosen.architecture if chosen else None
+    own = claims.own_architecture
+    architecture = own or (known.name if known else _of_transformers(path, contents))
+    head = _head(weights, known)
+    rows, columns = _head_shape(weights, head)
+    blurpool = any(name.endswith("blur_filter") for name in weights.tensors)
+    if not architecture and not fits:
+        evidence += (describe(weights.shapes), *_near(weights))
+    evidence = ("the file says so",) if own else evidence
+    arguments = claims.own_arguments if own else (chosen.arguments if chosen else {})
+    return Inspection(
+        path, contents, weights, claims, architecture, arguments, tuple(evidence),
+        tuple(fit.architecture.name for fit in fits), head, rows, columns,
+        claims.preprocessing(known, arguments), blurpool, warnings=tuple(warnings),
+    )  # fmt: skip
+
+
+def _decided(claims: Claims, fits: tuple[Fit, ...]) -> tuple[Fit | None, tuple[str, ...], tuple[str, ...]]:
+    """The fit that the file's own word and its shapes agree on, the evidence, and what disagrees."""
+    for claim in claims.architectures:
+        for name in claim.names:
+            agreed = agreeing(name, fits)
+            if agreed:
+                return agreed, (f"{claim.source} names {clean_label(claim.said)}", *agreed.evidence), ()
+    doubts = tuple(
+        f"{claim.source} names {clean_label(claim.said)}, whose tensors have other names or shapes"
+        for claim in claims.architectures
+        if claim.names
+    )
+    if len(fits) == 1:
+        return fits[0], fits[0].evidence, doubts
+    named = next((claim for claim in claims.architectures if claim.names), None)
+    if named and not fits:
+        known = index().architectures[named.names[0]]
+        said = f"{named.source} names {clean_label(named.said)}, and no known architecture has these names and shapes"
+        return Fit(known, {}, 0, (said,)), (said,), doubts
+    return None, tuple(line for fit in fits for line in fit.evidence), doubts
+
+
+def arguments_for(found: Inspection, name: str) -> dict[str, object]:
+    """Arguments for the constructor of an architecture that make it what the weights show."""
+    if name == found.architecture:
+        return dict(found.arguments)
+    agreed = agreeing(name, guess(found.weights.shapes))
+    if agreed:
+        return dict(agreed.arguments)
+    library = name.partition("/")[0]
+    of_library = library in ("timm", "torchvision") and found.num_classes is not None
+    return {"num_classes": found.num_classes} if of_library else {}
+
+
+def agreeing(name: str, fits: tuple[Fit, ...]) -> Fit | None:
+    """The fit of the architecture of this name: itself, or one with the same names and shapes."""
+    known = index().architectures.get(name)
+    for fit in fits if known else ():
+        peers = next(group for group in index().by_signature.values() if fit.architecture in group)
+        same_library = fit.architecture.library == known.library  # type: ignore[union-attr]
+        if known in peers and (same_library or set(fit.arguments) <= {"num_classes"}):
+            return replace(fit, architecture=known, evidence=tuple(map(_said_of_fit, fit.evidence)))
+    return None
+
+
+def _said_of_fit(line: str) -> str:
+    return "names and shapes fit it" if line.startswith("names and shapes are those of") else line
+
+
+def _about_averages(weights: Weights) -> tuple[str, ...]:
+    kinds = {one.ema for one in weights.candidates}
+    if kinds != {True, False}:
+        return ()
+    used, other = ("averaged (EMA)", "--no-use-ema") if weights.ema else ("plain", "--use-ema")
+    return (f"it holds plain and averaged (EMA) weights; the {used} ones are used, {other} takes the others",)
+
+
+def _of_transformers(path: Path, contents: Contents) -> str | None:
+    config = contents.sidecars.get("config.json")
+    if isinstance(config, Mapping) and isinstance(config.get("model_type"), str):
+        return f"hf:{path if path.is_dir() else path.parent}"
+    return None
+
+
+def _head(weights: Weights, known: KnownArchitecture | None) -> tuple[str, ...]:
+    """The layers of the head: the architecture's, else the last that is called like one, else the last matrix."""
+    if known:
+        return known.head
+    matrices = [
+        name.removesuffix(".weight")
+        for name, tensor in weights.tensors.items()
+        if name.endswith(".weight") and len([n for n in tensor.shape if n > 1]) <= 2 and len(tensor.shape) > 1
+    ]
+    called = [name for name in matrices if any(part in HEAD_NAMES for part in name.split("."))]
+    return tuple((called or matrices)[-1:])
+
+
+def _head_shape(weights: Weights, head: tuple[str, ...]) -> tuple[int | None, int | None]:
+    """K and D from the head's weight; of several heads, D is the sum."""
+    found = [weights.tensors.get(f"{layer}.weight") for layer in head]
+    tensors = [tensor for tensor in found if isinstance(tensor, StoredTensor) and len(tensor.shape) > 1]
+    if not tensors:
+        return None, None
+    return tensors[0].shape[0], sum(tensor.shape[1] for tensor in tensors)
+
+
+def _near(weights: Weights) -> tuple[str, ...]:
+    best = nearest(weights.shapes, count=3)
+    return tuple(
+        f"nearest: {near.architecture.name} ({near.similarity:.0%} alike"
+        + (f"; it has {clean_label(near.lacking[0])}" if near.lacking else "")
+        + (f"; the file has {clean_label(near.surplus[0])}" if near.surplus else "")
+        + ")"
+        for near in best
+    )
+
+
+def _clean(names: object, limit: int = 120) -> list[str]:
+    return [clean_label(str(name), limit) for name in names]  # type: ignore[attr-defined]

@@ -1,0 +1,142 @@
+"""What happens to an image before a model sees it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from maxsup_analysis.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from PIL.Image import Image
+    from torch import Tensor
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resize, centre crop, scale to 0..1, normalise by channel.
+
+    size: channels, height, width of what the model sees.
+    resize: length of the shorter side before the crop; None leaves images as they are (they have the size).
+    """
+
+    size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: int | None = None
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if not self.size[0] == len(self.mean) == len(self.std) or min(self.size) < 1 or 0 in self.std:
+            raise InputError(
+                f"expected a mean and a deviation (not 0) for each of {self.size[0]} channels, got mean "
+                f"{self.mean} and std {self.std}; give --mean and --std"
+            )
+        if self.interpolation not in INTERPOLATIONS:
+            raise InputError(
+                f"expected an interpolation of {', '.join(INTERPOLATIONS)}, got {self.interpolation!r}"
+            )
+        if self.resize is not None and self.resize < 1:
+            raise InputError(f"expected a length above 0 to resize to, got {self.resize}")
+
+    def __str__(self) -> str:
+        channels, height, width = self.size
+        resized = (
+            f"resize {self.resize} ({self.interpolation}), crop {height} x {width}, " if self.resize else ""
+        )
+        sized = resized or f"{channels} x {height} x {width} as they are, "
+        return f"{sized}mean {_numbers(self.mean)}, std {_numbers(self.std)}"
+
+    def normalised(self, images: "Float[Tensor, 'B C H W']") -> "Float[Tensor, 'B C H W']":
+        """Images with values from 0 to 1, by channel (x - mean) / std."""
+        import torch
+
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return (images - mean) / std
+
+    @property
+    def transform(self) -> "Callable[[Image], Tensor]":
+        """From a PIL image to what the model sees."""
+        from torchvision import transforms
+
+        mode = transforms.InterpolationMode(self.interpolation)
+        channels, height, width = self.size
+        resize = self.resize if self.resize is not None else (height, width)
+        steps = [transforms.Resize(resize, mode), transforms.CenterCrop((height, width))]
+        colour = [transforms.Grayscale()] if channels == 1 else []
+        return transforms.Compose(
+            [*colour, *steps, transforms.ToTensor(), transforms.Normalize(self.mean, self.std)]
+        )
+
+    def with_crop_fraction(self, fraction: float) -> "Preprocessing":
+        """As timm says it: the crop keeps this fraction of the resized image."""
+        if not 0 < fraction <= 1:
+            raise InputError(f"expected a crop fraction above 0 and up to 1, got {fraction:g}")
+        return replace(self, resize=int(max(self.size[1:]) / fraction))
+
+    def to_plain(self) -> dict[str, object]:
+        """As JSON."""
+        return {
+            "size": list(self.size),
+            "resize": self.resize,
+            "interpolation": self.interpolation,
+            "mean": list(self.mean),
+            "std": list(self.std),
+        }
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user says about preprocessing; None leaves it as it is found."""
+
+    image_size: int | None = None
+    resize: int | None = None
+    crop_fraction: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    interpolation: str | None = None
+
+    def applied(self, found: Preprocessing | None) -> Preprocessing | None:
+        """Preprocessing with what the user says in place of what was found."""
+        if found is None:
+            if self.image_size is None:
+                return None
+            size = (len(self.mean or IMAGENET_MEAN), self.image_size, self.image_size)
+            found = Preprocessing(size, self.mean or IMAGENET_MEAN, self.std or IMAGENET_STD, self.image_size)
+        given: dict[str, object] = {
+            name: value
+            for name, value in (
+                ("resize", self.resize), ("mean", self.mean), ("std", self.std),
+                ("interpolation", self.interpolation),
+            )
+            if value is not None
+        }  # fmt: skip
+        if self.image_size is not None:
+            given["size"] = (len(self.mean or found.mean), self.image_size, self.image_size)
+            fraction = max(found.size[1:]) / found.resize if found.resize else 1.0
+            given.setdefault("resize", round(self.image_size / fraction))
+        changed = replace(found, **given)  # type: ignore[arg-type]
+        return changed if self.crop_fraction is None else changed.with_crop_fraction(self.crop_fraction)
+
+
+def preprocessing_of(plain: Mapping[str, object]) -> Preprocessing:
+    """The preprocessing that `to_plain` wrote; raises InputError where it is incomplete."""
+    try:
+        size, mean, std = (tuple(plain[name]) for name in ("size", "mean", "std"))  # type: ignore[arg-type]
+        resize = plain.get("resize")
+        return Preprocessing(
+            size,
+            mean,
+            std,
+            resize if isinstance(resize, int) else None,
+            str(plain.get("interpolation", "bilinear")),
+        )
+    except (KeyError, TypeError, ValueError) as reason:
+        raise InputError(f"preprocessing is described incompletely ({reason})") from None
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

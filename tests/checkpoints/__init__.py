@@ -1,0 +1,1 @@
+"""Tests for opening checkpoints: what attacks the reader, what is broken, and what is merely foreign."""
