@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from maxsup_analysis.checkpoints import load_tensors
-from maxsup_analysis.containers import Contents, StoredTensor, read
+from maxsup_analysis.containers import Contents, Object, StoredTensor, read
 from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError

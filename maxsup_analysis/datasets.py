@@ -278,9 +278,9 @@ def open_data(name: str, split: str | None, data_dir: Path | None = None) -> Sam
         return image_folder(Path(name), split)
     if name not in DATASETS and ("/" in name or "." in name):
         raise InputError(f"expected a data set or a folder of images, found nothing at {name}; check --data")
-    if split is None:
+    if split is None and DATASETS[name]:
         raise InputError(f"say which split of {name}: --split {' or '.join(SPLITS)}")
-    return load(name, split, data_dir)
+    return load(name, str(split), data_dir)
 
 
 def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:

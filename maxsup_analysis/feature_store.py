@@ -1,7 +1,7 @@
 """A folder of shards: ids, labels, features and logits of every sample, the head, and a manifest.
 
     manifest.json             what is in here and where it comes from
-    head.safetensors          weight K x D, bias K
+    head.safetensors          weight K x D, bias K (absent where the features are of another layer)
     rows-00000.safetensors    ids, labels, features, logits of up to 4,096 samples
     ...
 
@@ -26,6 +26,7 @@ from maxsup_analysis.representation import Head, Representation, Rows, head_of, 
 FORMAT = "maxsup-analysis feature store, version 1"
 SHARD = 4096
 MANIFEST = "manifest.json"
+HEAD = "head.safetensors"
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,11 @@ def write_store(
         rows = [_write_shard(folder, number, shard) for number, shard in enumerate(_shards(batches))]
         if head is not None:
             weights = {"weight": head.weight} | ({} if head.bias is None else {"bias": head.bias})
-            save_file(
-                {name: part.contiguous() for name, part in weights.items()}, folder / "head.safetensors"
-            )
+            save_file({name: part.contiguous() for name, part in weights.items()}, folder / HEAD)
         manifest = {
             "format": FORMAT,
             "rows": sum(rows),
+            "head": None if head is None else HEAD,
             "shards": [{"file": _shard_name(number), "rows": count} for number, count in enumerate(rows)],
             "classes": list(class_names),
             "provenance": dict(provenance),
@@ -122,9 +122,11 @@ def open_store(path: Path) -> FeatureStore:
             raise InputError(
                 f"{path / shard} does not hold the {count} rows of its manifest; extract it again"
             )
-    weights = _safely(path / "head.safetensors", lambda file: load_file(file))
-    head = head_of(weights["weight"], weights.get("bias"))
-    return FeatureStore(path, names, head, tuple(shards), sum(shards.values()), provenance)
+    # Features of a layer that the user named have no head; stores of before that could be said have one.
+    has_head = manifest.get("head", HEAD) is not None
+    return FeatureStore(
+        path, names, _head(path) if has_head else None, tuple(shards), sum(shards.values()), provenance
+    )
 
 
 def _shards(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -147,6 +149,11 @@ def _joined(batches: Sequence[Batch]) -> Batch:
 
 def _part(batch: Batch, rows: slice) -> Batch:
     return Batch(**{name: column[rows] for name, column in batch.tensors().items()})
+
+
+def _head(folder: Path) -> Head | None:
+    weights = _safely(folder / HEAD, lambda file: load_file(file))
+    return head_of(weights["weight"], weights.get("bias"))
 
 
 def _write_shard(folder: Path, number: int, shard: Batch) -> int:

@@ -63,9 +63,16 @@ def _namings(module: nn.Module, checkpoint: Checkpoint) -> Iterator[Weights]:
     if type(module).__module__.startswith("timm.models.") and callable(translate):
         try:
             translated: dict[str, Tensor] = translate(dict(checkpoint.state_dict), module)  # type: ignore[assignment]
-            yield translated
+            if _is_renaming(translated, checkpoint.state_dict):
+                yield translated
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError, IndexError):
             return
+
+
+def _is_renaming(translated: Weights, weights: Weights) -> bool:
+    """Whether the tensors are the file's own: timm also resamples patches and positions, which changes the model."""
+    own = {(tensor.data_ptr(), tensor.numel()) for tensor in weights.values()}
+    return all((tensor.data_ptr(), tensor.numel()) in own for tensor in translated.values())
 
 
 def _fits(weights: Weights, wanted: Weights) -> bool:
