@@ -1,7 +1,7 @@
 """From a checkpoint to a classifier that runs: its module with the weights, its head, its preprocessing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,7 @@ def classifier_of(checkpoint: Checkpoint, choice: ModelChoice | None = None) -> 
     choice = choice or ModelChoice()
     found = checkpoint.inspection
     name, module = module_of(checkpoint, choice)
-    preprocessing = _preprocessing(found, name, choice)
+    preprocessing = _preprocessing(checkpoint, name, choice)
     probe = probe_of(preprocessing)
     head = _head(module, probe, choice.layer)
     outputs = head.weights.weight.shape[0] if head else _outputs(module, probe)
@@ -138,18 +138,31 @@ def _unknown(found: Inspection) -> str:
     )
 
 
-def _preprocessing(found: Inspection, name: str, choice: ModelChoice) -> Preprocessing:
+def _preprocessing(checkpoint: Checkpoint, name: str, choice: ModelChoice) -> Preprocessing:
+    found = checkpoint.inspection
     known = index().architectures.get(name)
     # The published sizes of the architecture, with what the arguments change.
     arguments = {**arguments_for(found, name), **choice.arguments}
     base = found.preprocessing if name == found.architecture and not choice.arguments else None
-    made = choice.images.applied(base or found.claims.preprocessing(known, arguments))
+    base = base or found.claims.preprocessing(known, arguments)
+    made = choice.images.applied(_as_normalised(checkpoint, base) if base else None)
     if made is None:
         raise InputError(
             f"{found.path}: nothing says how images are prepared for {name}; give --image-size (and --mean, --std, "
             "--resize where they are not ImageNet's)"
         )
     return made
+
+
+def _as_normalised(checkpoint: Checkpoint, base: Preprocessing) -> Preprocessing:
+    """With the mean and the deviation that the model carried along as buffers, as those of `robustness` do."""
+    carried = {
+        name.rpartition(".")[2]: tuple(checkpoint.written[name].float().flatten().tolist())
+        for name in checkpoint.inspection.weights.normalizer
+    }
+    mean = carried.get("new_mean", carried.get("mean"))
+    std = carried.get("new_std", carried.get("std"))
+    return replace(base, mean=mean, std=std) if mean and std else base
 
 
 def _head(module: nn.Module, probe: Tensor, layer: str | None) -> FoundHead | None:

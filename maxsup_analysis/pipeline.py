@@ -9,10 +9,11 @@ import torch
 
 from maxsup_analysis.arrays import holds_arrays, read_arrays
 from maxsup_analysis.checkpoints import Checkpoint, open_checkpoint
+from maxsup_analysis.class_order import in_the_order_of
 from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of, probe_of
 from maxsup_analysis.comparison import Comparison, compare
 from maxsup_analysis.containers import read
-from maxsup_analysis.datasets import Samples, in_the_order_of, open_data
+from maxsup_analysis.datasets import Samples, open_data
 from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import extract

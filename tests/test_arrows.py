@@ -47,14 +47,17 @@ ARROWS = {
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",
-        "datasets": "errors preprocessing table",
+        "samples": "errors preprocessing",
+        "image_folders": "errors preprocessing samples",
+        "datasets": "errors image_folders samples table",
+        "class_order": "datasets errors",
         "feature_store": "errors files representation",
         "arrays": "checkpoints containers errors measurements representation",
         "extraction": "classifiers datasets errors feature_store heads representation",
         "training": "architectures checkpoints classifiers datasets devices errors losses preprocessing progress "
-        "version",
-        "pipeline": "arrays checkpoints classifiers comparison containers datasets devices errors extraction "
-        "feature_store files labels losses measurements progress representation taps version",
+        "samples version",
+        "pipeline": "arrays checkpoints class_order classifiers comparison containers datasets devices errors "
+        "extraction feature_store files labels losses measurements progress representation taps version",
         "reporting": "comparison errors figures files pipeline progress projection report representation",
         "demonstration": "comparison errors files pipeline progress reporting training",
         "cli": "catalogue classifiers demonstration errors files inspection pipeline preprocessing progress reporting "

@@ -9,7 +9,7 @@ from maxsup_analysis.containers.archive import DEFLATED, Member
 from maxsup_analysis.containers.contents import ITEM_SIZES, Contents, Node, Object, StoredTensor
 from maxsup_analysis.containers.contents import Record as FileRecord
 from maxsup_analysis.containers.files import Window
-from maxsup_analysis.containers.objects import (
+from maxsup_analysis.containers.tensors import (
     NAME_LIMIT,
     NUMPY_DTYPES,
     TENSOR_LIMIT,

@@ -11,9 +11,9 @@ from maxsup_analysis.containers.arrays import node_of_json, plain_json
 from maxsup_analysis.containers.contents import Contents, Node, Object, Record, StoredTensor, tensors_in
 from maxsup_analysis.containers.files import Window, confined
 from maxsup_analysis.containers.kinds import refuse_folder
-from maxsup_analysis.containers.objects import TENSOR_LIMIT
 from maxsup_analysis.containers.pickles import Call, read_pickle
 from maxsup_analysis.containers.single import read_file
+from maxsup_analysis.containers.tensors import TENSOR_LIMIT
 from maxsup_analysis.containers.torch_files import read_torch_zip
 from maxsup_analysis.errors import InputError
 

@@ -6,26 +6,21 @@ from dataclasses import dataclass, field, replace
 
 from maxsup_analysis.containers.contents import ITEM_SIZES, Node, Object, Record, StoredTensor
 from maxsup_analysis.containers.pickles import Call, Name, Reference, Span
+from maxsup_analysis.containers.tensors import (
+    NAME_LIMIT,
+    NUMPY_DTYPES,
+    STORAGES,
+    TENSOR_LIMIT,
+    dtype_name,
+    row_major,
+    within_bounds,
+)
 from maxsup_analysis.errors import InputError
 
 NODE_LIMIT = 250_000
-TENSOR_LIMIT = 100_000
 DEPTH_LIMIT = 60
 TEXT_LIMIT = 2_000
-NAME_LIMIT = 512
-EXPANDED_LIMIT = 1 << 20
 INLINE_LIMIT = 1 << 24
-STORAGES = {
-    "DoubleStorage": "float64", "FloatStorage": "float32", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
-    "LongStorage": "int64", "IntStorage": "int32", "ShortStorage": "int16", "CharStorage": "int8",
-    "ByteStorage": "uint8", "BoolStorage": "bool", "ComplexFloatStorage": "complex64",
-    "ComplexDoubleStorage": "complex128", "UntypedStorage": "uint8",
-}  # fmt: skip
-NUMPY_DTYPES = {
-    "f8": "float64", "f4": "float32", "f2": "float16", "i8": "int64", "i4": "int32", "i2": "int16", "i1": "int8",
-    "u8": "uint64", "u4": "uint32", "u2": "uint16", "u1": "uint8", "b1": "bool", "c8": "complex64",
-    "c16": "complex128",
-}  # fmt: skip
 # struct's letter for one number.
 SCALAR_LETTERS = {
     "float64": "d", "float32": "f", "float16": "e", "bool": "?", "int64": "q", "int32": "i", "int16": "h",
@@ -179,38 +174,6 @@ class Interpreter:
         return self.storages(reference.id)
 
 
-def within_bounds(tensor: StoredTensor) -> StoredTensor:
-    """The tensor itself; InputError where it reaches outside of its record or unfolds to more than it stores."""
-    shape, stride, width = tensor.shape, tensor.stride, ITEM_SIZES[tensor.dtype]
-    if len(shape) != len(stride):
-        raise InputError(f"one of its tensors has {len(shape)} lengths but {len(stride)} strides")
-    if tensor.start < 0:
-        raise InputError("one of its tensors starts before its bytes")
-    if not tensor.size:
-        return tensor
-    last = sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
-    if tensor.start + (last + 1) * width > tensor.record.length:
-        raise InputError(
-            f"one of its tensors {shape!s:.60} reaches outside of its {tensor.record.length:,} bytes"
-        )
-    if tensor.size * width > max(tensor.record.length, EXPANDED_LIMIT):
-        raise InputError(
-            f"one of its tensors {shape!s:.60} unfolds {tensor.record.length:,} bytes to many more"
-        )
-    return tensor
-
-
-def dtype_name(name: object) -> str:
-    """`float32` of torch.float32 or torch.FloatStorage; InputError for one that is unknown."""
-    short = str(name.name if isinstance(name, Name) else name).rpartition(".")[2]
-    short = STORAGES.get(
-        short, {"half": "float16", "float": "float32", "double": "float64"}.get(short, short)
-    )
-    if short not in ITEM_SIZES:
-        raise InputError(f"it holds tensors of type {short[:40]!r}, which is not known here")
-    return short
-
-
 def _module_of(attributes: Mapping[str, Node]) -> dict[str, Node] | None:
     """The state dict of a pickled nn.Module: parameters and buffers here and below; None for other objects."""
     if not {"_parameters", "_modules"} <= set(attributes):
@@ -333,15 +296,6 @@ def _array_node(reader: Interpreter, data: object, dtype: object, shape: object,
     if fortran:
         made = replace(made, stride=tuple(reversed(row_major(lengths[::-1]))))
     return within_bounds(made)
-
-
-def row_major(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides, in elements, of an array that is stored row by row."""
-    stride, steps = 1, []
-    for length in reversed(shape):
-        steps.append(stride)
-        stride *= max(length, 1)
-    return tuple(reversed(steps))
 
 
 def _inline(data: bytes) -> Record:

@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from maxsup_analysis.containers.archive import Member, contents_of, only
@@ -17,8 +17,9 @@ from maxsup_analysis.containers.contents import (
     tensors_in,
 )
 from maxsup_analysis.containers.files import Window
-from maxsup_analysis.containers.objects import Interpreter, Storage, dtype_name, within_bounds
+from maxsup_analysis.containers.objects import Interpreter, Storage
 from maxsup_analysis.containers.pickles import Call, Name, Reference, Span, read_pickle
+from maxsup_analysis.containers.tensors import dtype_name, within_bounds
 from maxsup_analysis.errors import InputError
 
 PICKLE_LIMIT = 1 << 28
@@ -199,21 +200,17 @@ def _read_stream(window: Window, file: str) -> Contents:
     )
 
 
-def _stream_types(root: object) -> dict[str, str]:
-    """The type of every storage that the pickle refers to, by key; found in its persistent ids."""
-    types: dict[str, str] = {}
+def _values_below(root: object) -> Iterator[object]:
+    """Every composite value of a pickle, once, however it is nested or tied in a circle."""
     waiting, seen = [root], set()
     while waiting:
         value = waiting.pop()
         if isinstance(value, str | int | float | bytes | None) or id(value) in seen:
             continue
         seen.add(id(value))
+        yield value
         if isinstance(value, Reference):
-            if isinstance(value.id, tuple) and value.id and value.id[0] == "storage":
-                dtype, key, _ = _storage_id(value.id)
-                types[key] = dtype
-            elif isinstance(value.id, tuple):
-                waiting.extend(value.id)
+            waiting.append(value.id)
         elif isinstance(value, Call):
             waiting.extend((value.name, value.arguments, value.state, *value.items))
             waiting.extend(part for entry in value.entries for part in entry)
@@ -221,6 +218,15 @@ def _stream_types(root: object) -> dict[str, str]:
             waiting.extend(value.values())
         elif isinstance(value, list | tuple | set):
             waiting.extend(value)
+
+
+def _stream_types(root: object) -> dict[str, str]:
+    """The type of every storage that the pickle refers to, by key; found in its persistent ids."""
+    types: dict[str, str] = {}
+    for value in _values_below(root):
+        if isinstance(value, Reference) and isinstance(value.id, tuple) and value.id[:1] == ("storage",):
+            dtype, key, _ = _storage_id(value.id)
+            types[key] = dtype
     return types
 
 
@@ -248,23 +254,8 @@ def _stream_records(window: Window, keys: object, types: Mapping[str, str], file
 
 def _without_sources(root: object) -> object:
     """Whole modules of old torch name their class through ("module", class, path, source): the class is enough."""
-    waiting, seen = [root], set()
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, str | int | float | bytes | None) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Call):
-            if (
-                isinstance(value.name, Reference)
-                and isinstance(value.name.id, tuple)
-                and len(value.name.id) > 1
-            ):
-                value.name = value.name.id[1]
-            waiting.extend((value.arguments, value.state, *value.items))
-            waiting.extend(part for _, part in value.entries)
-        elif isinstance(value, dict):
-            waiting.extend(value.values())
-        elif isinstance(value, list | tuple | set):
-            waiting.extend(value)
+    for value in _values_below(root):
+        if isinstance(value, Call) and isinstance(value.name, Reference):
+            about = value.name.id
+            value.name = about[1] if isinstance(about, tuple) and len(about) > 1 else Name("unknown")
     return root

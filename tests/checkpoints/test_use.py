@@ -223,6 +223,18 @@ def test_classes_in_another_order(tmp_path: Path, photographs: Path, capsys: pyt
         extract_features(path, tmp_path / "x.features", how)
 
 
+def test_the_mean_and_deviation_that_a_model_carries_are_used(tmp_path: Path):
+    """As MadryLab's robustness saves them."""
+    content = {
+        f"module.model.{k}": v for k, v in torchvision.models.resnet18(num_classes=3).state_dict().items()
+    }
+    content |= {"module.normalizer.new_mean": torch.full((3, 1, 1), 0.25)}
+    content |= {"module.normalizer.new_std": torch.full((3, 1, 1), 0.5)}
+    torch.save({"model": content, "schedule": None, "amp": None}, tmp_path / "robust.pt")
+    found = classifier_of(open_checkpoint(tmp_path / "robust.pt"))
+    assert (found.preprocessing.mean, found.preprocessing.std) == ((0.25,) * 3, (0.5,) * 3)
+
+
 def test_a_layer_in_place_of_the_head(tmp_path: Path, photographs: Path):
     path = saved(torchvision.models.squeezenet1_1(num_classes=10), tmp_path / "weights.pth")
     how = Extraction(data=str(photographs), model=ModelChoice(images=Overrides(image_size=64)))
