@@ -1,6 +1,7 @@
 """A folder with a folder of images for each class, read when they are asked for."""
 
 import hashlib
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -50,12 +51,24 @@ class ImageFolder:
     def batches(self, preprocessing: Preprocessing, batch_size: int, workers: int) -> Iterator[ImageBatch]:
         """All of them in order, decoded by workers; an image that cannot be read is an InputError that names it."""
         rows = _Decoded(self.root, self.paths, preprocessing.transform)
-        loader = torch.utils.data.DataLoader(rows, batch_size=batch_size, num_workers=workers)
+        loader = torch.utils.data.DataLoader(
+            rows, batch_size=batch_size, num_workers=workers, worker_init_fn=_leave_signals_to_the_parent
+        )
         place = 0
-        for images in loader:
-            ids = torch.arange(place, place + len(images))
-            yield ImageBatch(ids, self.labels[ids], images)
-            place += len(images)
+        try:
+            for images in loader:
+                ids = torch.arange(place, place + len(images))
+                yield ImageBatch(ids, self.labels[ids], images)
+                place += len(images)
+        except InputError as refusal:
+            # What a worker raises comes with its traceback; the sentence is the last line.
+            sentence = str(refusal).strip().splitlines()[-1]
+            raise InputError(sentence.removeprefix("maxsup_analysis.errors.InputError: ")) from None
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 class _Decoded(torch.utils.data.Dataset):

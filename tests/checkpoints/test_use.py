@@ -254,8 +254,10 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, photographs: Path
         (tmp_path / "data" / str(label) / "a.png").write_bytes(whole)
     (tmp_path / "data" / "1" / "b.png").write_bytes(whole[:300] if broken == "truncated" else b"no image")
     path = saved(torchvision.models.resnet18(num_classes=2), tmp_path / "weights.pth", arch="resnet18")
-    with pytest.raises(InputError, match=r"1/b.png cannot be read as an image"):
-        extract_features(path, None, Extraction(data=str(tmp_path / "data")))
+    for workers in (0, 1):
+        with pytest.raises(InputError, match=r"^/\S*1/b.png cannot be read as an image") as refusal:
+            extract_features(path, None, Extraction(data=str(tmp_path / "data"), workers=workers))
+        assert "\n" not in str(refusal.value)
     assert not (tmp_path / "weights.data.features").exists()
 
 
