@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import clean_label
 from maxsup_analysis.version import __version__
 
 INTERNAL_ERROR = 70
@@ -419,7 +420,8 @@ def leave(error: Exception, message: str, code: int, *, debug: bool) -> None:
     """One line on stderr and the exit code; with debug the traceback instead."""
     if debug:
         raise error
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    # Names from files may be in it.
+    print(f"error: {clean_label(' '.join(message.split()), 2000)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -60,8 +60,8 @@ ARROWS = {
         "extraction feature_store files labels losses measurements progress representation taps version",
         "reporting": "comparison errors figures files pipeline progress projection report representation",
         "demonstration": "comparison errors files pipeline progress reporting training",
-        "cli": "catalogue classifiers demonstration errors files inspection pipeline preprocessing progress reporting "
-        "tables training version",
+        "cli": "catalogue classifiers demonstration errors files inspection labels pipeline preprocessing progress "
+        "reporting tables training version",
         "__main__": "cli",
         "": "comparison errors estimates feature_store losses measurements metrics moments representation version",
     }.items()

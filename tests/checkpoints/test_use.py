@@ -331,6 +331,10 @@ def test_strange_names_are_shown_clean(tmp_path: Path):
     found = inspect_checkpoint(path)
     assert all(character.isprintable() or character == "\n" for character in found.to_text())
     json.dumps(found.to_plain())
+    command = [sys.executable, "-m", "maxsup_analysis", "features", str(path), "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.removesuffix("\n").isprintable()
 
 
 def test_factored_weights_are_multiplied_out(tmp_path: Path):
