@@ -67,7 +67,9 @@ def _order_in(file: Path, data: Samples, outputs: int) -> dict[str, int]:
 
 def _order_of_files(pairs: list[tuple[str, int]], data: Samples, file: Path) -> dict[str, int]:
     """Outputs of classes, from those of their files: by a folder in the path, or by the file's name in the data."""
-    owners = {Path(path).name: Path(path).parts[0] for path in getattr(data, "paths", ())}
+    owners = {
+        Path(data.called(id_)).name: data.class_names[label] for id_, label in enumerate(data.labels.tolist())
+    }
     found: dict[str, int] = {}
     for path, output in pairs:
         parts = [part for part in Path(path).parts if part in data.class_names]

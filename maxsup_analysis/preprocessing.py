@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from maxsup_analysis.errors import InputError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, UInt8
     from PIL.Image import Image
     from torch import Tensor
 
@@ -50,26 +50,46 @@ class Preprocessing:
         sized = resized or f"{channels} x {height} x {width} as they are, "
         return f"{sized}mean {_numbers(self.mean)}, std {_numbers(self.std)}"
 
-    def normalised(self, images: "Float[Tensor, 'B C H W']") -> "Float[Tensor, 'B C H W']":
-        """Images with values from 0 to 1, by channel (x - mean) / std."""
+    def normalised(
+        self, images: "Float[Tensor, 'B C H W'] | UInt8[Tensor, 'B C H W']"
+    ) -> "Float[Tensor, 'B C H W']":
+        """Values from 0 to 1, or bytes divided by 255, by channel (x - mean) / std, on the device of the images."""
         import torch
 
-        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return (images - mean) / std
+        mean, std = (
+            torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (self.mean, self.std)
+        )
+        if images.dtype != torch.uint8:
+            return (images - mean).div_(std)
+        # A tensor: CUDA multiplies by the reciprocal of a number, which rounds differently.
+        most = torch.tensor(255.0, device=images.device)
+        return images.to(torch.float32).div_(most).sub_(mean).div_(std)
+
+    @property
+    def geometry(self) -> "Callable[[Image], Tensor]":
+        """From a PIL image to bytes of the size that a model sees, C H W: grey if need be, resize, centre crop."""
+        from torchvision import transforms
+
+        return transforms.Compose([*self._steps, transforms.PILToTensor()])
 
     @property
     def transform(self) -> "Callable[[Image], Tensor]":
-        """From a PIL image to what the model sees."""
+        """From a PIL image to what the model sees: that of `geometry`, normalised."""
+        from torchvision import transforms
+
+        return transforms.Compose(
+            [*self._steps, transforms.ToTensor(), transforms.Normalize(self.mean, self.std)]
+        )
+
+    @property
+    def _steps(self) -> "list[Callable[[Image], Image]]":
         from torchvision import transforms
 
         mode = transforms.InterpolationMode(self.interpolation)
         channels, height, width = self.size
         resize = self.resize if self.resize is not None else (height, width)
-        steps = [transforms.Resize(resize, mode), transforms.CenterCrop((height, width))]
         colour = [transforms.Grayscale()] if channels == 1 else []
-        return transforms.Compose(
-            [*colour, *steps, transforms.ToTensor(), transforms.Normalize(self.mean, self.std)]
-        )
+        return [*colour, transforms.Resize(resize, mode), transforms.CenterCrop((height, width))]
 
     def with_crop_fraction(self, fraction: float) -> "Preprocessing":
         """As timm says it: the crop keeps this fraction of the resized image."""

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from maxsup_analysis.architectures.build import build_module
 from maxsup_analysis.checkpoints import save_checkpoint
 from maxsup_analysis.classifiers import ARCHITECTURES
-from maxsup_analysis.datasets import load
+from maxsup_analysis.datasets import LabelledImages, load
 from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.losses import LOSSES, linear_schedule
 from maxsup_analysis.preprocessing import Preprocessing
 from maxsup_analysis.progress import track
-from maxsup_analysis.samples import LabelledImages
 from maxsup_analysis.version import __version__
 
 

@@ -3,11 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.named_code import named_code
 
 # The user's own code may return anything; `_called` looks.
 Builder = Callable[..., object]
-T = TypeVar("T")
 NONE_EXTRA: Mapping[str, Builder] = {}
 
 
@@ -106,45 +102,7 @@ def _called(builder: Builder, name: str, arguments: Mapping[str, object]) -> nn.
 
 def _from_code(name: str, arguments: Mapping[str, object]) -> nn.Module:
     """The user's own code, which the user named."""
-    place, _, factory = name.rpartition(":")
-    module = _file_module(Path(place)) if place.endswith(".py") else _imported(place)
-    builder = getattr(module, factory, None)
-    if not callable(builder):
-        callables = [
-            word for word, value in vars(module).items() if callable(value) and not word.startswith("_")
-        ]
-        near = get_close_matches(factory, callables, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "name a function or class that returns the module"
-        raise InputError(
-            f"expected a function {factory!r} in {place}, got nothing callable of that name; {hint}"
-        )
-    return _called(builder, name, arguments)
-
-
-def _file_module(path: Path) -> ModuleType:
-    if not path.is_file():
-        raise InputError(
-            f"expected a Python file at {path}, got nothing there; check the path before the colon"
-        )
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    _run(lambda: spec.loader.exec_module(module), str(path))  # type: ignore[union-attr]
-    return module
-
-
-def _imported(place: str) -> ModuleType:
-    return _run(lambda: import_module(place), place)
-
-
-def _run(importing: Callable[[], T], place: str) -> T:
-    try:
-        return importing()
-    except Exception as reason:  # The user's code may raise anything.
-        detail = " ".join(str(reason).split())[:200]
-        raise InputError(
-            f"importing {place} failed with {type(reason).__name__}: {detail}; run it with Python by itself first"
-        ) from reason
+    return _called(named_code(name, returns="the module"), name, arguments)
 
 
 def _from_transformers(name: str, arguments: Mapping[str, object]) -> nn.Module:

@@ -1,13 +1,15 @@
-"""Tests for data sets: fixed splits, the IDX format, and files that are not what they should be."""
+"""Tests for data sets by name: fixed splits, the IDX format, and files that are not what they should be."""
 
 import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from maxsup_analysis.datasets import DEBIAN_FASHION_MNIST, load, read_idx
+from maxsup_analysis.datasets import DEBIAN_FASHION_MNIST, load, open_data, read_idx
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.preprocessing import Preprocessing
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -63,7 +65,7 @@ def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     def offline(*arguments: object, **options: object):
         raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
 
-    monkeypatch.setattr("maxsup_analysis.datasets.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
+    monkeypatch.setattr("maxsup_analysis.datasets.named.DEBIAN_FASHION_MNIST", tmp_path / "nowhere")
     monkeypatch.setattr("torchvision.datasets.FashionMNIST", offline)
     with pytest.raises(InputError, match=r"neither on this machine nor could it be downloaded.*--data-dir"):
         load("fashion-mnist", "test")
@@ -77,16 +79,53 @@ def test_subsets_and_fingerprints():
         data.first(601)
 
 
+def test_a_reader_gives_rows_as_they_are():
+    data = load("digits", "test")
+    found = data.reader(Preprocessing((1, 8, 8), (0.5,), (2.0,))).fetch([5, 0, 5])
+    assert found.ids.tolist() == [5, 0, 5] and not found.unreadable and not found.rotated
+    assert torch.equal(found.images, data.images[[5, 0, 5]])
+    assert data.called(17) == "image 17" and len(data) == 600
+
+
+def test_images_of_another_size_are_refused_word_for_word():
+    with pytest.raises(InputError) as refusal:
+        load("digits", "test").reader(Preprocessing((1, 28, 28), (0.5,), (2.0,)))
+    assert str(refusal.value) == (
+        "the model takes images of 1 x 28 x 28 but those of digits have 1 x 8 x 8; pass --data for the data it was "
+        "trained on"
+    )
+
+
+def test_the_state_is_of_the_images_only():
+    data = load("digits", "test")
+    renamed = data.with_classes(tuple("abcdefghij"), list(range(9, -1, -1)))
+    assert renamed.labels.tolist() == [9 - label for label in data.labels.tolist()]
+    assert renamed.state(hash_contents=False) == data.state(hash_contents=True)
+    assert renamed.fingerprint != data.fingerprint
+
+
+def test_a_split_has_to_be_said():
+    with pytest.raises(InputError, match="say which split of digits: --split train or test"):
+        open_data("digits", None)
+    with pytest.raises(InputError, match="did you mean 'digits'"):
+        open_data("digit", "test")
+    with pytest.raises(
+        InputError, match="expected a data set or a folder of images, found nothing at no/where"
+    ):
+        open_data("no/where", "test")
+
+
 @pytest.mark.skipif(not DEBIAN_FASHION_MNIST.is_dir(), reason="Fashion-MNIST is not installed")
 def test_fashion_mnist_the_whole_way(tmp_path: Path):
-    from maxsup_analysis.pipeline import Extraction, compare_named, extract_features, open_named
+    from maxsup_analysis.features import Extraction, extract_features
+    from maxsup_analysis.pipeline import compare_named, open_named
     from maxsup_analysis.training import TrainingPlan, train
 
     for loss in ("ce", "ls"):
         plan = TrainingPlan(data="fashion-mnist", loss=loss, epochs=2, train_samples=2000)
         train(plan, tmp_path / f"{loss}.pt")
         store = extract_features(tmp_path / f"{loss}.pt", None, Extraction())
-        assert store.size == 10_000
+        assert store is not None and store.size == 10_000
     compared = compare_named(open_named([str(tmp_path)]))
     assert compared.levels["accuracy"]["CE"].value > 0.5
     assert compared.difference("nll", "LS").verdict == "higher"

@@ -1,6 +1,5 @@
-"""What `--data` may name: data sets by name, and folders of images."""
+"""Data sets that are known by name."""
 
-import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maxsup_analysis.datasets.idx import read_idx
+from maxsup_analysis.datasets.in_memory import LabelledImages
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.image_folders import ImageFolder, image_folder
-from maxsup_analysis.samples import LabelledImages
 from maxsup_analysis.table import Table
 
-Samples = LabelledImages | ImageFolder
 SPLITS = ("train", "test")
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 DIGITS_TRAINING = 1197
@@ -32,12 +30,8 @@ class DataSource:
 DATASETS: Table[DataSource] = Table("data set")
 
 
-def open_data(name: str, split: str | None, data_dir: Path | None = None) -> Samples:
-    """A data set by name, or a folder with a folder of images for each class."""
-    if name not in DATASETS and Path(name).is_dir():
-        return image_folder(Path(name), split)
-    if name not in DATASETS and ("/" in name or "." in name):
-        raise InputError(f"expected a data set or a folder of images, found nothing at {name}; check --data")
+def open_named_data(name: str, split: str | None, data_dir: Path | None) -> LabelledImages:
+    """A split of a data set by name, which has to be said."""
     if split is None and DATASETS[name]:
         raise InputError(f"say which split of {name}: --split {' or '.join(SPLITS)}")
     return load(name, str(split), data_dir)
@@ -54,7 +48,6 @@ def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:
         split=split,
         images=torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None],
         labels=torch.from_numpy(labels.astype(np.int64)),
-        ids=torch.arange(len(labels)),
         class_names=source.classes,
     )
 
@@ -79,27 +72,6 @@ def _fashion_mnist(split: str, data_dir: Path | None) -> tuple[np.ndarray, np.nd
             f"expected as many labels as images in {folder}, got {len(labels)} and {len(images)}"
         )
     return images / np.float32(255), labels
-
-
-def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
-    """An array of bytes in the IDX format, gzipped or not.
-
-    Raises InputError where the file is not that, or is shorter or longer than its header says.
-    """
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError) as reason:
-        raise InputError(f"{path} is a damaged gzip file ({reason}); fetch it again") from None
-    header = 4 + 4 * dimensions
-    if raw[:4] != bytes((0, 0, 8, dimensions)) or len(raw) < header:
-        raise InputError(
-            f"expected an IDX file of bytes with {dimensions} dimensions, got something else: {path}"
-        )
-    shape = tuple(int(size) for size in np.frombuffer(raw[4:header], ">u4"))
-    if len(raw) - header != int(np.prod(shape, dtype=np.int64)):
-        raise InputError(f"{path} should hold {shape} bytes but holds {len(raw) - header}; fetch it again")
-    return np.frombuffer(raw[header:], np.uint8).reshape(shape)
 
 
 def _idx_file(folder: Path, name: str) -> Path:

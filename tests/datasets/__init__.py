@@ -1,0 +1,1 @@
+"""Tests for data sets: what --data may name."""
