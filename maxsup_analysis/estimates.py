@@ -1,14 +1,21 @@
 """A value and its standard error, for every metric alike."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.influence import OVERFLOW, Linearised, MomentGradient, influences, linearise
+from maxsup_analysis.influence import (
+    OVERFLOW,
+    Linearised,
+    MomentGradient,
+    Samples,
+    influences,
+    linearise,
+)
 from maxsup_analysis.metrics import Metric
 from maxsup_analysis.representation import Representation
 
@@ -36,22 +43,41 @@ class Estimate:
         return NORMAL_95 * self.standard_error
 
 
+@dataclass(frozen=True)
+class Estimates(Mapping[str, Estimate]):
+    """Metric name -> estimate. samples: those that the influences speak of; None where none were asked for."""
+
+    by_name: Mapping[str, Estimate]
+    samples: Samples | None = None
+
+    def __getitem__(self, name: str) -> Estimate:
+        return self.by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+
 def estimate(
     representation: Representation, metrics: Iterable[Metric], *, standard_errors: bool = True
-) -> dict[str, Estimate]:
+) -> Estimates:
     """Every metric with its standard error, in two sweeps over the rows.
 
     The standard error is stratified: samples are taken to be drawn within their class, with the number of
     samples a class fixed. SE^2 = sum over classes of n/(n - 1) sum (influence - its class mean)^2.
     """
     entries = linearise(representation, list(metrics))
-    smooth = [entry for entry in entries if standard_errors and entry.gradient is not None]
     estimates = {entry.metric.name: _without_error(entry) for entry in entries}
-    if smooth:
-        labels = torch.cat([rows.labels for rows in representation.blocks])
-        for entry, influence in zip(smooth, influences(representation, smooth), strict=True):
-            estimates[entry.metric.name] = _with_error(entry, influence, labels, representation)
-    return estimates
+    if not standard_errors:
+        return Estimates(estimates)
+    smooth = [entry for entry in entries if entry.gradient is not None]
+    found = influences(representation, smooth)
+    labels = torch.from_numpy(found.samples.labels)
+    for entry, influence in zip(smooth, found.values, strict=True):
+        estimates[entry.metric.name] = _with_error(entry, influence, labels, representation)
+    return Estimates(estimates, found.samples)
 
 
 def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> float:

@@ -6,9 +6,11 @@ totals is taken once; one sweep over the rows then gives each sample's share of 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
@@ -71,19 +73,53 @@ class Linearised:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Totals:
+    """For each metric the sums over samples that it combines, or why there are none."""
+
+    by_name: Mapping[str, Tensor | Undefined]
+
+    def __add__(self, other: "Totals") -> "Totals":
+        return Totals({name: _sum(part, other.by_name[name]) for name, part in self.by_name.items()})
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Which samples influences speak of, in order."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Influences:
+    """How much each of N samples weighs in each of P metrics."""
+
+    samples: Samples
+    values: Float64[Tensor, "P N"]
+
+
 def linearise(representation: Representation, metrics: Sequence[Metric]) -> list[Linearised]:
     """Value and gradient of each metric; one sweep over the rows where a metric needs totals."""
     totals = _totals(representation, [metric for metric in metrics if isinstance(metric, SampleMetric)])
     return [_linearised(metric, representation, totals) for metric in metrics]
 
 
-def influences(representation: Representation, entries: Sequence[Linearised]) -> Float64[Tensor, "P N"]:
-    """The influence of each of N samples on each of P linearised metrics, in the order of the rows."""
-    return torch.cat([_block_influences(representation, entries, rows) for rows in representation.blocks], 1)
+def influences(representation: Representation, entries: Sequence[Linearised]) -> Influences:
+    """The influence of every sample on each of P linearised metrics; one sweep over the rows."""
+    share = partial(_block_influences, representation=representation.summary, entries=tuple(entries))
+    parts = list(representation.blocks.map(share))
+    return Influences(
+        Samples(
+            np.concatenate([part.samples.ids for part in parts]),
+            np.concatenate([part.samples.labels for part in parts]),
+        ),
+        torch.cat([part.values for part in parts], 1),
+    )
 
 
 def _linearised(
-    metric: Metric, representation: Representation, totals: dict[str, Tensor | Undefined]
+    metric: Metric, representation: Representation, totals: Mapping[str, Tensor | Undefined]
 ) -> Linearised:
     try:
         if isinstance(metric, MomentMetric):
@@ -140,29 +176,39 @@ def _total_gradient(metric: SampleMetric, totals: Tensor | Undefined) -> tuple[f
     return value.item(), torch.autograd.grad(value, leaf)[0]
 
 
-def _totals(representation: Representation, metrics: Sequence[SampleMetric]) -> dict[str, Tensor | Undefined]:
+def _totals(
+    representation: Representation, metrics: Sequence[SampleMetric]
+) -> Mapping[str, Tensor | Undefined]:
     """The sums over samples that each metric combines, or why there are none."""
-    totals: dict[str, Tensor | Undefined] = {}
-    for rows in representation.blocks if metrics else ():
-        for metric in metrics:
-            before = totals.get(metric.name, torch.zeros(()))
-            if isinstance(before, Tensor):
-                totals[metric.name] = _block_totals(metric, rows, representation, before)
-    return totals
+    if not metrics:
+        return {}
+    block_totals = partial(_block_totals, representation=representation.summary, metrics=tuple(metrics))
+    totals = representation.blocks.total(block_totals)
+    assert totals is not None, "a representation has rows"
+    return totals.by_name
 
 
-def _block_totals(
-    metric: SampleMetric, rows: Rows, representation: Representation, before: Tensor
-) -> Tensor | Undefined:
+def _block_totals(rows: Rows, representation: Representation, metrics: Sequence[SampleMetric]) -> Totals:
+    return Totals({metric.name: _contributed(metric, rows, representation) for metric in metrics})
+
+
+def _contributed(metric: SampleMetric, rows: Rows, representation: Representation) -> Tensor | Undefined:
     try:
-        return before + metric.contributions(rows, representation).sum(0)
+        return metric.contributions(rows, representation).sum(0)
     except Undefined as reason:
-        return reason
+        # Without what it was raised through, which would keep the rows alive.
+        return reason.with_traceback(None)
+
+
+def _sum(first: Tensor | Undefined, second: Tensor | Undefined) -> Tensor | Undefined:
+    if isinstance(first, Undefined):
+        return first
+    return second if isinstance(second, Undefined) else first + second
 
 
 def _block_influences(
-    representation: Representation, entries: Sequence[Linearised], rows: Rows
-) -> Float64[Tensor, "P B"]:
+    rows: Rows, representation: Representation, entries: Sequence[Linearised]
+) -> Influences:
     points = _Deviations.of(rows, representation.moments)
     shares = [torch.empty(0, len(rows.labels), dtype=torch.float64)]
     for entry in entries:
@@ -171,7 +217,7 @@ def _block_influences(
         else:
             assert isinstance(entry.metric, SampleMetric) and entry.gradient is not None
             shares.append((entry.metric.contributions(rows, representation) @ entry.gradient)[None])
-    return torch.cat(shares)
+    return Influences(Samples(rows.ids, rows.labels.numpy()), torch.cat(shares))
 
 
 @dataclass(frozen=True)

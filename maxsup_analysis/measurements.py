@@ -12,10 +12,12 @@ from torch import Tensor
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.estimates import Estimate, estimate
+from maxsup_analysis.influence import Samples
 from maxsup_analysis.metrics import METRICS, Metric
 from maxsup_analysis.metrics.neural_collapse import mean_contrasts, numerical_rank
 from maxsup_analysis.representation import (
     Representation,
+    RowBlocks,
     Rows,
     class_numbers,
     head_of,
@@ -26,14 +28,6 @@ from maxsup_analysis.representation import (
 FORMAT = "maxsup-analysis measurements, version 1"
 BLOCK = 4096
 Array = np.ndarray | Tensor
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Which samples the influences of an estimate speak of, in order."""
-
-    ids: np.ndarray
-    labels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,7 @@ def represent_arrays(
     head = head_of(w, b)
     K = next((len(a) for a in (w, class_names) if a is not None), None)
     K = K or (z.shape[1] if z is not None else int(y.max()) + 1 if len(y) else 1)
-    blocks = [with_logits(block, head) for block in _blocks(rows)]
+    blocks = RowBlocks(tuple(with_logits(block, head) for block in _blocks(rows)))
     return represent(blocks, class_names=class_names or class_numbers(K), head=head)
 
 
@@ -204,8 +198,9 @@ def measure_representation(
 ) -> Measurements:
     """Every metric of a representation; see `measure`."""
     chosen = METRICS.values() if metrics is None else metrics
+    estimates = estimate(representation, chosen, standard_errors=standard_errors)
     return Measurements(
-        estimates=estimate(representation, chosen, standard_errors=standard_errors),
+        estimates=estimates.by_name,
         size={
             "samples": representation.samples,
             "classes": len(representation.class_names),
@@ -213,7 +208,7 @@ def measure_representation(
         },
         notes=remarks(representation),
         provenance=provenance or {},
-        samples=_samples(representation) if standard_errors else None,
+        samples=estimates.samples,
     )
 
 
@@ -244,11 +239,6 @@ def remarks(representation: Representation) -> tuple[str, ...]:
 def _named(representation: Representation, chosen: Tensor) -> str:
     names = [representation.class_names[k] for k in chosen.nonzero()[:, 0].tolist()]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _samples(representation: Representation) -> Samples:
-    columns = [(rows.ids, rows.labels.numpy()) for rows in representation.blocks]
-    return Samples(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def _blocks(rows: Rows) -> list[Rows]:

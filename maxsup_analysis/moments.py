@@ -5,11 +5,30 @@ gap between the two means). A mean is kept as a float64 and what rounding it lef
 offset of the features, however large, costs no digits.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from functools import reduce
+from itertools import islice
+from operator import add
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
+
+RUN = 16
+LEVELS = 8  # enough for 16^8 parts
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Adds(Protocol):
+    """A value that adds."""
+
+    def __add__(self: T, other: T, /) -> T: ...
+
+
+Sum = TypeVar("Sum", bound=Adds)
 
 
 @dataclass(frozen=True)
@@ -108,6 +127,27 @@ def summarize(features: Float[Tensor, "B D"], labels: Int64[Tensor, " B"], *, cl
     units, nonzero = directions_of(points)
     direction_cluster, _ = _cluster(units[nonzero], labels[nonzero], classes)
     return ClassMoments(features=cluster, directions=direction_cluster, scatter=deviations.T @ deviations)
+
+
+def added(parts: Iterable[Sum]) -> Sum | None:
+    """The sum of values that add; None where there are none.
+
+    They are added in runs of 16, the sums of runs again in runs of 16, and so on. So the order depends on
+    their number only, and a cluster, whose workers add a run each, comes to the same bits.
+
+    Example:
+        >>> added(range(100))
+        4950
+    """
+    values = iter(parts)
+    for _ in range(LEVELS):
+        values = _sums_of_runs(values)
+    return next(values, None)
+
+
+def _sums_of_runs(parts: Iterator[Sum]) -> Iterator[Sum]:
+    """One sum at a time, each in order: no more than a run's sum and the next part are in memory."""
+    return (reduce(add, islice(parts, RUN - 1), first) for first in parts)
 
 
 def directions_of(

@@ -1,9 +1,9 @@
 """What metrics and figures may look at: the moments, the head, and the rows behind them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import add
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
-from maxsup_analysis.moments import ClassMoments, ClusterMoments, summarize
+from maxsup_analysis.moments import ClassMoments, ClusterMoments, Sum, added, summarize
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,53 @@ class Rows:
         return (self.predictions == self.labels).double()
 
 
+@runtime_checkable
+class Blocks(Protocol):
+    """Rows cut into blocks, which can be read any number of times, always in the same order.
+
+    A sweep over all rows is a function of one block, applied here or elsewhere: whoever implements this
+    decides by how many threads or machines. Functions and what they give have to be picklable.
+    """
+
+    def __iter__(self) -> Iterator[Rows]: ...
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """What the function makes of each block, in the order of the blocks."""
+        ...
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """The sum of that, added in the order of `moments.added`; None where there are no blocks."""
+        ...
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """Blocks that are in memory."""
+
+    rows: tuple[Rows, ...] = ()
+
+    def __iter__(self) -> Iterator[Rows]:
+        return iter(self.rows)
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """One after the other."""
+        return map(function, self.rows)
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """One after the other."""
+        return added(self.map(function))
+
+
 @dataclass(frozen=True)
 class Representation:
     """N labelled features of one classifier, summarised; K classes, D features.
 
-    blocks: the rows behind the moments; can be read any number of times, always in the same order.
+    blocks: the rows behind the moments.
     class_names: K names, in the order of the labels.
     """
 
     moments: ClassMoments
-    blocks: Iterable[Rows]
+    blocks: Blocks
     class_names: tuple[str, ...]
     head: Head | None = None
 
@@ -108,6 +147,11 @@ class Representation:
         return self.head
 
     @property
+    def summary(self) -> "Representation":
+        """The same without the rows: what a function of one block may take along."""
+        return replace(self, blocks=RowBlocks())
+
+    @property
     def samples(self) -> int:
         """N."""
         return int(self.moments.features.counts.sum())
@@ -118,16 +162,12 @@ class Representation:
         return self.moments.scatter.shape[0]
 
 
-def represent(
-    blocks: Iterable[Rows], *, class_names: tuple[str, ...], head: Head | None = None
-) -> Representation:
+def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None = None) -> Representation:
     """Summarise rows; raises InputError that names the sample where a value is not finite."""
-    K = len(class_names)
-    parts = (summarize(checked(rows, K).features, rows.labels, classes=K) for rows in blocks)
-    first = next(parts, None)
-    if first is None:
+    moments = blocks.total(partial(_checked_moments, classes=len(class_names)))
+    if moments is None:
         raise InputError("expected at least one sample, got none; extract features from data that has some")
-    return Representation(reduce(add, parts, first), blocks, class_names, head)
+    return Representation(moments, blocks, class_names, head)
 
 
 def checked(rows: Rows, classes: int) -> Rows:
@@ -148,6 +188,10 @@ def checked(rows: Rows, classes: int) -> Rows:
                 "extract in float32, or leave these samples out"
             )
     return rows
+
+
+def _checked_moments(rows: Rows, classes: int) -> ClassMoments:
+    return summarize(checked(rows, classes).features, rows.labels, classes=classes)
 
 
 def head_of(weight: Tensor | None, bias: Tensor | None) -> Head | None:

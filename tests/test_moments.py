@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from maxsup_analysis.estimates import estimate
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.moments import ClassMoments, ClusterMoments, summarize
-from maxsup_analysis.representation import Head, Rows, represent
+from maxsup_analysis.representation import Head, RowBlocks, Rows, represent
 from tests.clouds import cloud
 
 DATA = cloud(4, 5, [13, 1, 9, 17], seed=3)
@@ -55,7 +55,8 @@ def test_any_split_and_order_gives_the_same_measurements(split):
     def measured(chosen: list[torch.Tensor]):
         rows = [Rows(p.numpy(), LABELS[p], FEATURES[p], HEAD.logits(FEATURES[p])) for p in chosen]
         names = tuple("abcd")
-        return estimate(represent(rows, class_names=names, head=HEAD), METRICS.values())
+        blocks = RowBlocks(tuple(rows))
+        return estimate(represent(blocks, class_names=names, head=HEAD), METRICS.values())
 
     whole, merged = measured([torch.arange(N)]), measured(parts(*split))
     for name, item in whole.items():

@@ -1,0 +1,223 @@
+"""Sweeps over rows that are on disk: with threads on this machine, or on a Dask cluster.
+
+Either is given one reader a shard, keeps the results in the order of the shards, and adds sums in the order of
+`moments.added`: neither the number of threads nor that of workers changes a number.
+"""
+
+import logging
+import platform
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
+
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.moments import RUN, Sum, added
+from maxsup_analysis.representation import Blocks, Rows
+from maxsup_analysis.version import __version__
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+Reader = Callable[[], Rows]
+# One block is read and converted while torch, with threads of its own, computes on another. More were no faster.
+THREADS = 2
+PATIENCE = 10  # seconds until a scheduler, or a worker, has to be there
+PACKAGE = "maxsup-analysis"
+START = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
+
+
+@runtime_checkable
+class Pending(Protocol[T_co]):
+    """A result to come, as of a thread pool or of a cluster."""
+
+    def result(self) -> T_co:
+        """Wait for it; raises what the computation raised."""
+        ...
+
+    def cancel(self) -> object:
+        """Give it up."""
+        ...
+
+
+def blocks_of(readers: Sequence[Reader], dask: str | None = None) -> Blocks:
+    """One block a reader, swept here or, given the address or file of a Dask scheduler, on its workers."""
+    return ThreadedBlocks(tuple(readers)) if dask is None else DaskBlocks(tuple(readers), dask)
+
+
+def in_order(submit: Callable[[int], Pending[T]], number: int, *, ahead: int) -> Iterator[T]:
+    """Results 0 to number - 1 in their order, `ahead` of them under way while one is looked at."""
+    waiting: deque[Pending[T]] = deque()
+    try:
+        for n in range(number):
+            waiting.append(submit(n))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for pending in waiting:
+            pending.cancel()
+
+
+@dataclass(frozen=True)
+class ThreadedBlocks:
+    """Blocks that are read and swept by a few threads; as many blocks as threads are in memory at once."""
+
+    readers: tuple[Reader, ...]
+    threads: int = THREADS
+
+    def __iter__(self) -> Iterator[Rows]:
+        return (reader() for reader in self.readers)
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """Raises what a block raises when its turn comes; the blocks after it are given up."""
+        with ThreadPoolExecutor(self.threads) as pool:
+
+            def submit(n: int) -> Pending[T]:
+                return pool.submit(_applied, function, self.readers[n])
+
+            yield from in_order(submit, len(self.readers), ahead=self.threads)
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """The sum of what the function makes of each block."""
+        return added(self.map(function))
+
+
+def _applied(function: Callable[[Rows], T], reader: Reader) -> T:
+    return function(reader())
+
+
+@dataclass(frozen=True)
+class Sweep(Generic[T]):
+    """What every worker needs, sent to each of them once: tasks then name shards by number."""
+
+    function: Callable[[Rows], T]
+    readers: tuple[Reader, ...]
+
+    def block(self, n: int) -> T:
+        """What the function makes of shard n."""
+        return self.function(self._rows(n))
+
+    def _rows(self, n: int) -> Rows:
+        try:
+            return self.readers[n]()
+        except (InputError, OSError) as reason:
+            raise InputError(
+                f"a worker on {platform.node()} cannot read the feature store ({reason}); with --dask it has to "
+                "be on a file system that all workers share, under the same absolute path"
+            ) from None
+
+
+def _sum_of_run(sweep: Sweep[Sum], start: int) -> Sum:
+    """The sum over the run of shards that begins there, added as in `moments.added`."""
+    return reduce(add, map(sweep.block, range(start, min(start + RUN, len(sweep.readers)))))
+
+
+def _sum(parts: Sequence[Sum]) -> Sum:
+    return reduce(add, parts)
+
+
+@dataclass(frozen=True)
+class DaskBlocks:
+    """Blocks that are read and swept by the workers of a Dask cluster, which see the same files.
+
+    scheduler: its address, such as tcp://host:8786, or the file that it was started with.
+    """
+
+    readers: tuple[Reader, ...]
+    scheduler: str
+
+    def __iter__(self) -> Iterator[Rows]:
+        return (reader() for reader in self.readers)
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """Results come back to this machine, two for each thread of the cluster ahead of their turn."""
+        with _cluster(self.scheduler) as cluster:
+            sweep = cluster.scatter(Sweep(function, self.readers), broadcast=True, hash=False)
+            threads = sum(cast("dict[str, int]", cluster.nthreads()).values())
+
+            def submit(n: int) -> Pending[T]:
+                return cluster.submit(Sweep[T].block, sweep, n, pure=False)
+
+            yield from in_order(submit, len(self.readers), ahead=2 * threads)
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """Workers add runs of shards, runs of runs and so on; one sum comes back."""
+        if not self.readers:
+            return None
+        with _cluster(self.scheduler) as cluster:
+            sweep = cluster.scatter(Sweep(function, self.readers), broadcast=True, hash=False)
+            starts = range(0, len(self.readers), RUN)
+            sums, level = [cluster.submit(_sum_of_run, sweep, start, pure=False) for start in starts], 0
+            while len(sums) > 1:
+                level += 1
+                runs = [sums[start : start + RUN] for start in range(0, len(sums), RUN)]
+                # Before further shards are read, so that few sums are in memory.
+                sums = [cluster.submit(_sum, run, pure=False, priority=level) for run in runs]
+            return sums[0].result()
+
+
+@contextmanager
+def _cluster(scheduler: str) -> Iterator["Client"]:
+    """A connection for one sweep; raises InputError where there is none, or no worker of this version."""
+    try:
+        from distributed import CancelledError, Client, KilledWorker
+    except ModuleNotFoundError:
+        raise InputError(f"--dask needs Dask; install it with `pip install '{PACKAGE}[dask]'`") from None
+    try:
+        with _quiet("distributed.client"), _connected(Client, scheduler) as client:
+            _require_same_version(client)
+            yield client
+    except KilledWorker as reason:
+        raise InputError(
+            f"workers of the Dask cluster died (the last was {reason.last_worker.address}), most likely out of "
+            "memory; give them more"
+        ) from None
+    except CancelledError:
+        raise InputError(f"the Dask scheduler at {scheduler} was lost; measure again") from None
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the log of a part of Dask: its tracebacks of a lost connection are one line of ours."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _connected(client: "type[Client]", scheduler: str) -> "Client":
+    address, file = (None, scheduler) if Path(scheduler).is_file() else (scheduler, None)
+    try:
+        return client(address, scheduler_file=file, timeout=PATIENCE, set_as_default=False)
+    except (OSError, ValueError):
+        raise InputError(
+            f"expected a Dask scheduler at {scheduler} (an address such as tcp://host:8786, or its scheduler "
+            f"file), reached none within {PATIENCE} seconds; {START}"
+        ) from None
+
+
+def _require_same_version(client: "Client") -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise InputError(f"the Dask scheduler has no workers after {PATIENCE} seconds; {START}") from None
+    versions = cast("dict[str, dict]", client.get_versions(packages=[PACKAGE]))
+    for address, found in versions["workers"].items():
+        version = found["packages"][PACKAGE]
+        if version != __version__:
+            raise InputError(
+                f"expected {PACKAGE} {__version__} on every worker, {address} has {version or 'none'}; "
+                f"run `pip install '{PACKAGE}[dask]=={__version__}'` there"
+            )
