@@ -1,6 +1,7 @@
 """Outputs are whole or absent: written beside their place under another name, then renamed."""
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,45 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
 
 
+TEMPORARY = ".tmp"
+
+
+def write_durably(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file that is on the disk, whole and under its name, once this returns; else it is not there at all.
+
+    A crash at any moment leaves at most a file that ends in TEMPORARY. Raises OSError where the disk is full or fails.
+    """
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            for part in parts:
+                _write_all(descriptor, memoryview(part))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, part: memoryview) -> None:
+    """A write may take less than it was given: on a disk that fills up, for one."""
+    while part:
+        part = part[os.write(descriptor, part) :]
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """An empty folder to fill, that becomes `path` when the block ends well and vanishes when it does not."""
@@ -41,14 +81,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _sibling(path: Path) -> Iterator[Path]:
+def refusing_to_write(place: Path, advice: str) -> Iterator[None]:
+    """What the system says of writing to a place, as an InputError."""
     try:
+        yield
+    except OSError as reason:
+        raise InputError(f"cannot write to {place} ({reason.strerror or reason}); {advice}") from None
+
+
+@contextmanager
+def _sibling(path: Path) -> Iterator[Path]:
+    with refusing_to_write(path.parent, "choose another output with -o"):
         path.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    except OSError as reason:
-        raise InputError(
-            f"cannot write to {path.parent} ({reason.strerror}); choose another output with -o"
-        ) from None
     try:
         yield folder
     finally:

@@ -1,0 +1,205 @@
+"""One shard of a feature store: a safetensors file that says where it belongs, and certifies itself.
+
+Its metadata name the content key of its store, its number, the samples that were left out, and a SHA-256 over the whole
+file with the digits of that SHA-256 taken as zeros. A shard that is there and certifies is right, whoever wrote it.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from jaxtyping import Float, Int64
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from maxsup_analysis.files import write_durably
+
+SHARD = 4096
+METADATA = "maxsup-analysis shard"
+UNSIGNED = b"0" * 64
+LONGEST_HEADER = 2**26
+CHUNK = 2**20
+COLUMNS = ("ids", "labels", "features", "logits")
+
+
+class DamagedShard(ValueError):
+    """The file is not the shard that was written."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a model makes of B samples."""
+
+    ids: Int64[Tensor, " B"]
+    labels: Int64[Tensor, " B"]
+    features: Float[Tensor, "B D"]
+    logits: Float[Tensor, "B K"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name, as in a shard; without the logits where there are none."""
+        # Features may be the logits themselves; safetensors wants columns that share no memory.
+        same = self.logits is not None and self.logits.data_ptr() == self.features.data_ptr()
+        logits = self.logits.clone() if same and self.logits is not None else self.logits
+        parts = {"ids": self.ids, "labels": self.labels, "features": self.features, "logits": logits}
+        return {name: part.contiguous() for name, part in parts.items() if part is not None}
+
+    def rows(self, chosen: Tensor | slice) -> "Batch":
+        """Some of the samples."""
+        return Batch(**{name: column[chosen] for name, column in self.tensors().items()})
+
+    def stored_as(self, dtype: torch.dtype, *, logits: bool = True) -> "Batch":
+        """The same with features and logits rounded to a type, or without logits."""
+        kept = self.logits.to(dtype) if self.logits is not None and logits else None
+        return Batch(self.ids, self.labels, self.features.to(dtype), kept)
+
+    @property
+    def finite(self) -> Tensor:
+        """Which samples have neither NaN nor infinity."""
+        finite = self.features.isfinite().all(1)
+        return finite if self.logits is None else finite & self.logits.isfinite().all(1)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """One batch of them all, in their order."""
+    if len(batches) == 1:
+        return batches[0]
+    columns = [batch.tensors() for batch in batches]
+    return Batch(**{name: torch.cat([column[name] for column in columns]) for name in columns[0]})
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A sample that was left out, and why."""
+
+    id: int
+    name: str
+    reason: str
+
+    def to_plain(self) -> dict[str, object]:
+        """As JSON."""
+        return {"id": self.id, "name": self.name, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class ShardNote:
+    """Where a shard belongs: the content key of its store, its number, and what was left out of it."""
+
+    key: str
+    number: int
+    skipped: tuple[Skipped, ...] = ()
+
+    def to_text(self, sha256: str) -> str:
+        """As it stands in the metadata."""
+        plain = {"key": self.key, "number": self.number, "skipped": [one.to_plain() for one in self.skipped]}
+        return json.dumps({**plain, "sha256": sha256}, sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a shard was found to be. sha256: of the file as it is, as other tools compute it."""
+
+    note: ShardNote
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def shard_name(number: int) -> str:
+    """Name of the file.
+
+    Example:
+        >>> shard_name(12)
+        'rows-00012.safetensors'
+    """
+    return f"rows-{number:05d}.safetensors"
+
+
+def write_shard(path: Path, batch: Batch, note: ShardNote) -> None:
+    """Write a shard whole or not at all; the same rows and note give the same bytes."""
+    content = save(batch.tensors(), metadata={METADATA: note.to_text(UNSIGNED.decode())})
+    end = _header_end(content[:8])
+    header, data = content[:end], memoryview(content)[end:]
+    digest = hashlib.sha256(header)
+    digest.update(data)
+    write_durably(path, header.replace(UNSIGNED, digest.hexdigest().encode(), 1), data)
+
+
+def certify(path: Path) -> Certificate:
+    """Hold a whole shard against its own checksum; raises DamagedShard, or OSError where it is not there."""
+    with path.open("rb") as file:
+        header = _header(file)
+        note, rows, signature = _said(header)
+        unsigned = hashlib.sha256(header.replace(signature.encode(), UNSIGNED, 1))
+        written = hashlib.sha256(header)
+        size = len(header)
+        for chunk in _chunks(file):
+            unsigned.update(chunk)
+            written.update(chunk)
+            size += len(chunk)
+    if unsigned.hexdigest() != signature:
+        raise DamagedShard("its checksum differs")
+    return Certificate(note, rows, size, written.hexdigest())
+
+
+def columns(path: Path) -> Batch:
+    """The rows of a shard as views into the file, which is mapped into memory; nothing is copied.
+
+    Raises OSError, SafetensorError or KeyError where the file is not a shard.
+    """
+    with safe_open(path, "pt") as file:
+        there = set(file.keys())
+        names = [name for name in COLUMNS if name != "logits" or name in there]
+        return Batch(**{name: file.get_tensor(name) for name in names})
+
+
+def row_count(path: Path) -> int:
+    """The number of rows, from the header alone; raises as `columns` does."""
+    with safe_open(path, "pt") as file:
+        return file.get_slice("ids").get_shape()[0]
+
+
+def _said(header: bytes) -> tuple[ShardNote, int, str]:
+    """What the header says: where the shard belongs, its rows, its checksum."""
+    try:
+        parsed = json.loads(header[8:])
+        plain = json.loads(parsed["__metadata__"][METADATA])
+        skipped = tuple(Skipped(**one) for one in plain["skipped"])
+        note, rows, signature = (
+            ShardNote(plain["key"], plain["number"], skipped),
+            parsed["ids"]["shape"][0],
+            plain["sha256"],
+        )
+        if len(signature) != len(UNSIGNED) or not isinstance(rows, int):
+            raise DamagedShard("its header is damaged")
+        return note, rows, signature
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise DamagedShard("its header is damaged") from None
+
+
+def _header(file: BinaryIO) -> bytes:
+    start = file.read(8)
+    end = _header_end(start)
+    header = start + file.read(end - 8)
+    if len(header) != end:
+        raise DamagedShard("it is cut short")
+    return header
+
+
+def _header_end(start: bytes) -> int:
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > LONGEST_HEADER:
+        raise DamagedShard("it has no header")
+    return 8 + length
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    while chunk := file.read(CHUNK):
+        yield chunk
