@@ -13,6 +13,7 @@ from maxsup_analysis.checkpoints import Checkpoint
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.fitting import fit_weights
 from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
+from maxsup_analysis.hooks import Forward, logits_of
 from maxsup_analysis.inspection import Inspection, arguments_for
 from maxsup_analysis.preprocessing import Overrides, Preprocessing
 from maxsup_analysis.representation import Head
@@ -53,12 +54,12 @@ class Classifier:
     class_names: tuple[str, ...] | None
     layer: str | None = None
 
-    def tap(self) -> FeatureTap | LayerTap:
-        """Opened, it gives the features and logits of a batch."""
+    def tap(self, forward: Forward | None = None) -> FeatureTap | LayerTap:
+        """Opened, it gives the features and logits of a batch; forward: how the module is run, where not as it is."""
         if self.layer is not None:
-            return LayerTap(self.module, self.layer)
+            return LayerTap(self.module, self.layer, forward=forward)
         assert self.head is not None
-        return FeatureTap(self.module, self.head)
+        return FeatureTap(self.module, self.head, forward=forward)
 
     @property
     def weights(self) -> Head | None:
@@ -175,8 +176,6 @@ def _head(module: nn.Module, probe: Tensor, layer: str | None) -> FoundHead | No
 
 
 def _outputs(module: nn.Module, probe: Tensor) -> int:
-    from maxsup_analysis.hooks import logits_of
-
     with torch.inference_mode():
         return logits_of(module(probe)).shape[1]
 

@@ -1,6 +1,7 @@
 """The command line: parse, make one call, print. The rest is imported inside each command."""
 
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
+from maxsup_analysis.store_commands import store_app
 from maxsup_analysis.version import __version__
 
 INTERNAL_ERROR = 70
@@ -46,6 +48,15 @@ WeightsKey = Annotated[
     typer.Option("--weights-key", help="The place of the weights in the file, such as model_ema."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+BatchSize = Annotated[
+    str, typer.Option("--batch-size", "-b", metavar="N|auto", help="auto: the largest that fits in memory.")
+]
+Workers = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--workers", "--num-workers", "-j", help="Processes that decode images; by default one a core."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="CSV on stdout.")]
 Runs = Annotated[
@@ -57,6 +68,9 @@ Runs = Annotated[
     ),
 ]
 Baseline = Annotated[Optional[str], typer.Option(help="The name to compare with; CE, else the first.")]  # noqa: UP045
+
+
+app.add_typer(store_app, name="store")
 
 
 @app.callback(invoke_without_command=True)
@@ -182,40 +196,72 @@ def features(
     std: Annotated[Optional[str], typer.Option(help="By channel.")] = None,  # noqa: UP045
     interpolation: Annotated[Optional[str], typer.Option(help="bilinear, bicubic, nearest, lanczos.")] = None,  # noqa: UP045
     expect_sha256: Annotated[Optional[str], typer.Option(help="Refuse any other file.")] = None,  # noqa: UP045
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 256,
-    workers: Annotated[
-        int, typer.Option("--workers", "--num-workers", "-j", help="Processes that decode images.")
-    ] = 0,
+    batch_size: BatchSize = "256",
+    workers: Workers = None,
+    amp: Annotated[Optional[str], typer.Option(help="Autocast: bf16 or fp16.")] = None,  # noqa: UP045
+    tf32: Annotated[bool, typer.Option("--tf32", help="Allow TF32 on NVIDIA GPUs.")] = False,
+    compile_model: Annotated[bool, typer.Option("--compile", help="torch.compile the model.")] = False,
+    deterministic: Annotated[bool, typer.Option("--deterministic", help="Deterministic algorithms.")] = False,
+    dtype: Annotated[
+        str, typer.Option(help="How rows are stored: float32, float16 or bfloat16.")
+    ] = "float32",
+    logits: Annotated[bool, typer.Option(help="Store the logits too.")] = True,
+    on_error: Annotated[
+        str, typer.Option(help="Samples that cannot be read or are not finite: fail, or skip (listed).")
+    ] = "fail",
+    hash_data: Annotated[
+        bool, typer.Option("--hash-data", help="Tell changed data by their contents, not by size and time.")
+    ] = False,
+    rank: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="RANK/WORLD", help="This process's part of the shards; torchrun's by itself."),
+    ] = None,
     device: Device = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say rows, disk, memory and time; write nothing.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Penultimate features and logits of every sample, into a feature store beside the checkpoint."""
+    """Penultimate features and logits of every sample, into a feature store beside the checkpoint.
+
+    Interrupted or killed, the same command goes on; when nothing has changed, it uses what is there.
+    """
     from maxsup_analysis.classifiers import ModelChoice
-    from maxsup_analysis.pipeline import Extraction, extract_features, layers_of
+    from maxsup_analysis.extraction import Storage
+    from maxsup_analysis.features import Extraction, extract_share, layers_of
+    from maxsup_analysis.forward import Precision
     from maxsup_analysis.preprocessing import Overrides
 
+    one_of("--on-error", on_error, "fail", "skip")
     images = Overrides(
         image_size, resize, crop_pct, numbers("--mean", mean), numbers("--std", std), interpolation
     )
-    choice = ModelChoice(model, arguments("--model-args", model_args or []), layer, images)
     how = Extraction(
-        data,
-        data_dir,
-        split,
-        batch_size,
-        device,
-        workers,
-        choice,
-        use_ema,
-        weights_key,
-        class_map,
-        expect_sha256,
+        data=data,
+        data_dir=data_dir,
+        split=split,
+        batch_size=batch_of(batch_size),
+        device=device,
+        workers=workers,
+        model=ModelChoice(model, arguments("--model-args", model_args or []), layer, images),
+        use_ema=use_ema,
+        weights_key=weights_key,
+        class_map=class_map,
+        expect_sha256=expect_sha256,
+        precision=Precision(amp, tf32, deterministic, compile_model),
+        storage=Storage(dtype, logits, skip=on_error == "skip"),
+        hash_data=hash_data,
+        rank=rank,
     )
     if list_layers:
         for name, shape in layers_of(checkpoint, how).items():
             print(name, " x ".join(str(length) for length in shape[1:]), sep="\t")
-        return
-    print(extract_features(checkpoint, output, how, overwrite=overwrite).path)
+    elif dry_run:
+        from maxsup_analysis.rehearsal import rehearse
+
+        print(rehearse(checkpoint, output, how).to_text())
+    elif (store := extract_share(checkpoint, output, how, overwrite=overwrite)) is not None:
+        print(store.path)
 
 
 @app.command()
@@ -233,15 +279,29 @@ def measure(
     data: Data = None,
     data_dir: DataDir = None,
     split: Split = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 256,
+    batch_size: BatchSize = "256",
+    workers: Workers = None,
     device: Device = "auto",
+    dask: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="SCHEDULER", help="Sweep over the rows on a Dask cluster: its address or file."),
+    ] = None,
 ) -> None:
     """Every metric with its standard error."""
-    from maxsup_analysis.pipeline import Extraction, measure_source, open_source
+    from maxsup_analysis.features import Extraction
+    from maxsup_analysis.pipeline import measure_source, open_source
     from maxsup_analysis.tables import measurements_table, show
 
     one_format(as_json, as_csv)
-    opened = open_source(source, Extraction(data, data_dir, split, batch_size, device))
+    how = Extraction(
+        data=data,
+        data_dir=data_dir,
+        split=split,
+        batch_size=batch_of(batch_size),
+        device=device,
+        workers=workers,
+    )
+    opened = open_source(source, how, dask=dask)
     measured = measure_source(opened, standard_errors=standard_errors)
     if as_json:
         print(measured.to_json())
@@ -377,6 +437,22 @@ def arguments(flag: str, given: list[str]) -> dict[str, object]:
     return found
 
 
+def batch_of(given: str) -> int | None:
+    """A number, or None for `auto`."""
+    if given == "auto":
+        return None
+    try:
+        return int(given)
+    except ValueError:
+        raise InputError(f"expected --batch-size of a number or auto, got {given!r}") from None
+
+
+def one_of(flag: str, given: str, *choices: str) -> None:
+    """Refuse anything else."""
+    if given not in choices:
+        raise InputError(f"expected {flag} {' or '.join(choices)}, got {given!r}")
+
+
 def one_format(as_json: bool, as_csv: bool) -> None:
     """Refuse two formats at once."""
     if as_json and as_csv:
@@ -392,7 +468,7 @@ def main() -> None:
     try:
         app(args=[argument for argument in arguments if argument != "--debug"], prog_name="maxsup-analyze")
     except Interrupted as interrupted:
-        print("interrupted; nothing half-written is left", file=sys.stderr)
+        print(farewell(interrupted), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
     except InputError as error:
         leave(error, str(error), 2, debug=debug)
@@ -412,14 +488,27 @@ class Interrupted(BaseException):
 
 
 def interrupt(number: int, frame: object) -> None:
-    """What a signal does."""
+    """What a signal does; a second one ends the program at once."""
+    for known in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(known, signal.SIG_DFL)
     raise Interrupted(number)
+
+
+def farewell(interrupted: Interrupted) -> str:
+    """What is kept, if anything, and the line that goes on."""
+    kept = getattr(interrupted, "__notes__", None)
+    if not kept:
+        return "interrupted; nothing half-written is left"
+    command = shlex.join(["maxsup-analyze", *sys.argv[1:]])
+    return clean_label(f"interrupted; {'; '.join(kept)}; to go on: {command}", 4000)
 
 
 def leave(error: Exception, message: str, code: int, *, debug: bool) -> None:
     """One line on stderr and the exit code; with debug the traceback instead."""
     if debug:
         raise error
+    for note in getattr(error, "__notes__", ()):
+        print(clean_label(note, 2000), file=sys.stderr)
     # Names from files may be in it.
     print(f"error: {clean_label(' '.join(message.split()), 2000)}", file=sys.stderr)
     sys.exit(code)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from maxsup_analysis.comparison import Comparison
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.files import require_absent, whole_folder
-from maxsup_analysis.pipeline import Extraction, Source, compare_named, extract_features, open_named
+from maxsup_analysis.pipeline import Source, compare_named, open_named
 from maxsup_analysis.progress import say
 from maxsup_analysis.reporting import FigureRequest, draw_figure, write_report
 from maxsup_analysis.training import TrainingPlan, train

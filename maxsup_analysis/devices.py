@@ -5,10 +5,16 @@ import torch
 from maxsup_analysis.errors import InputError
 
 
-def device_of(name: str) -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU; other names are torch's, and have to be there."""
+def device_of(name: str, local_rank: int | None = None) -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; other names are torch's, and have to be there.
+
+    local_rank: the number of this process on its machine, where there are several: `auto` and `cuda` then take the GPU
+    of that number.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and local_rank is not None:
+        name = f"cuda:{local_rank}"
     try:
         device = torch.device(name)
     except RuntimeError:

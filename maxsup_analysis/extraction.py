@@ -1,53 +1,177 @@
-"""The forward pass: a classifier and labelled images to features and logits, every sample once."""
+"""From images to a feature store: every sample once, shard by shard, resumable at any moment."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from maxsup_analysis.classifiers import Classifier
 from maxsup_analysis.datasets import Samples
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.feature_store import Batch
-from maxsup_analysis.heads import IDENTITY_TOLERANCE
-from maxsup_analysis.representation import Head
+from maxsup_analysis.feature_store import SHARD, Batch, Skipped
+from maxsup_analysis.feature_store.building import StoreBuild
+from maxsup_analysis.feature_store.shards import joined
+from maxsup_analysis.forward import Batched, ForwardPass
+from maxsup_analysis.loading import Loader, ending_workers
+from maxsup_analysis.progress import Meter
+
+STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+NOT_FINITE = "features or logits are NaN or infinity"
 
 
-def extract(
-    classifier: Classifier, data: Samples, *, device: torch.device, batch_size: int, workers: int = 0
-) -> Iterator[Batch]:
-    """Features and logits, batch by batch, in the order of the data.
+@dataclass(frozen=True)
+class Storage:
+    """How rows are kept.
 
-    On the first batch head(features) is checked to be the logits; InputError where it is not.
+    logits: whether they are kept too. skip: whether samples that cannot be used are left out, else they are an error.
+    shard: how many samples a file holds.
     """
-    classifier.module.eval().to(device)
-    with classifier.tap() as tap, ieee_float32():
-        for batch in data.batches(classifier.preprocessing, batch_size, workers):
-            outputs = tap(batch.images.to(device))
-            features, logits = outputs.features.float().cpu(), outputs.logits.float().cpu()
-            if classifier.weights is not None and not int(batch.ids[0]):
-                require_identity(classifier.weights, features, logits)
-            yield Batch(batch.ids, batch.labels, features, logits)
+
+    dtype: str = "float32"
+    logits: bool = True
+    skip: bool = False
+    shard: int = SHARD
+
+    def __post_init__(self) -> None:
+        if self.dtype not in STORED:
+            raise InputError(f"expected --dtype {', '.join(STORED)}, got {self.dtype!r}")
 
 
-def require_identity(head: Head, features: Tensor, logits: Tensor) -> float:
-    """How far head(features) is from the logits, relative to their size; InputError beyond the tolerance."""
-    gap = (head.logits(features.double()) - logits.double()).abs().max()
-    residual = float(gap / logits.double().abs().max().clamp(min=1))
-    if not residual <= IDENTITY_TOLERANCE:
-        raise InputError(
-            f"head(features) differs from the model's output by {residual:.2g} of its size, more than "
-            f"{IDENTITY_TOLERANCE:g}: what reaches the head is not what makes the logits"
-        )
-    return residual
+@dataclass
+class Tally:
+    """What came by: it counts during a run, and is looked at when the run is over."""
+
+    rows: int = 0
+    right: int = 0
+    rotated: int = 0
 
 
-class ieee_float32:  # noqa: N801
-    """While it lasts, float32 on CUDA is float32, not TF32."""
+@dataclass(frozen=True)
+class ShardInHand:
+    """The batches of one shard, and what could not be read of it."""
 
-    def __enter__(self) -> None:
-        self.before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    number: int
+    batches: tuple[Batch, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Everything that turns samples into shards."""
+
+    data: Samples
+    forward: ForwardPass
+    loader: Loader
+    storage: Storage
+    batch_size: int
+
+    def run(self, build: StoreBuild, meter: Meter) -> Tally:
+        """Write the shards that are missing; one is written while the next is computed."""
+        tally = Tally()
+        with ending_workers(), meter.running(), OneBehind() as behind:
+            for shard in self._shards(build, meter, tally):
+                with meter.timed("writing"):
+                    behind.hand_over(lambda shard=shard: self._write(build, shard))
+            with meter.timed("writing"):
+                behind.wait()
+        return tally
+
+    def batches(self, wanted: list[range], meter: Meter) -> Iterator[Batched]:
+        """Features and logits of lists of ids."""
+        return self.forward.batches(meter.timed_steps(self.loader.batches(wanted), "data"))
+
+    def _shards(self, build: StoreBuild, meter: Meter, tally: Tally) -> Iterator[ShardInHand]:
+        """The shards of this rank as they come: one stream of batches, so that workers do not rest in between."""
+        wanted = [
+            (number, ids)
+            for number in build.missing
+            for ids in batches_of(build.request.ids(number), self.batch_size)
+        ]
+        outputs = meter.timed_steps(self.batches([ids for _, ids in wanted], meter), "model")
+        batches: list[Batch] = []
+        skipped: list[Skipped] = []
+        for place, ((number, ids), batched) in enumerate(zip(wanted, outputs, strict=True)):
+            skipped += self._unreadable(batched)
+            batches.append(self._labelled(batched, tally))
+            meter.advance(len(ids))
+            if place + 1 == len(wanted) or wanted[place + 1][0] != number:
+                yield ShardInHand(number, tuple(batches), tuple(skipped))
+                batches, skipped = [], []
+
+    def _labelled(self, batched: Batched, tally: Tally) -> Batch:
+        ids = batched.fetched.ids
+        labels = self.data.labels[ids]
+        tally.rows += len(ids)
+        tally.right += int((batched.logits.argmax(1) == labels).sum()) if len(ids) else 0
+        tally.rotated += batched.fetched.rotated
+        return Batch(ids, labels, batched.features, batched.logits)
+
+    def _unreadable(self, batched: Batched) -> list[Skipped]:
+        found = [Skipped(one.id, one.name, one.reason) for one in batched.fetched.unreadable]
+        if found and not self.storage.skip:
+            first = found[0]
+            raise InputError(
+                f"{first.name} (sample {first.id}) cannot be read as an image: {first.reason}; mend or remove it, or "
+                "leave such samples out with --on-error skip"
+            )
+        return found
+
+    def _write(self, build: StoreBuild, shard: ShardInHand) -> None:
+        """Round, check and write; in the background."""
+        whole = joined(shard.batches)
+        finite = whole.finite
+        if not finite.all():
+            whole, shard = self._without(whole, finite, shard)
+        stored = whole.stored_as(STORED[self.storage.dtype], logits=self.storage.logits)
+        if not stored.finite.all():
+            first = int(whole.ids[~stored.finite][0])
+            raise InputError(
+                f"{self.data.called(first)} (sample {first}) is beyond the range of {self.storage.dtype}; store it "
+                "with --dtype bfloat16 or float32"
+            )
+        build.write(shard.number, stored, sorted(shard.skipped, key=lambda one: one.id))
+
+    def _without(self, whole: Batch, finite: torch.Tensor, shard: ShardInHand) -> tuple[Batch, ShardInHand]:
+        bad = [
+            Skipped(number, self.data.called(number), NOT_FINITE) for number in whole.ids[~finite].tolist()
+        ]
+        if not self.storage.skip:
+            first, more = bad[0], f" and {len(bad) - 1} more near it" if len(bad) > 1 else ""
+            raise InputError(
+                f"{NOT_FINITE} for {first.name} (sample {first.id}){more}; extract without --amp, or leave such "
+                "samples out with --on-error skip"
+            )
+        return whole.rows(finite), ShardInHand(shard.number, shard.batches, (*shard.skipped, *bad))
+
+
+def batches_of(ids: range, size: int) -> list[range]:
+    """Consecutive ids, `size` at a time.
+
+    Example:
+        >>> batches_of(range(10, 15), 2)
+        [range(10, 12), range(12, 14), range(14, 15)]
+    """
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+class OneBehind:
+    """Does one thing at a time in the background; what goes wrong there is raised at the next step here."""
+
+    def __enter__(self) -> "OneBehind":
+        self.pool, self.future = ThreadPoolExecutor(1), None
+        return self
 
     def __exit__(self, *exception: object) -> None:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = self.before
+        # The shard in hand is finished, whatever happened here.
+        self.pool.shutdown(wait=True)
+
+    def hand_over(self, work: Callable[[], None]) -> None:
+        """Begin once the one before is done."""
+        self.wait()
+        self.future: Future[None] | None = self.pool.submit(work)
+
+    def wait(self) -> None:
+        """Until it is done; raises what it raised."""
+        if self.future is not None:
+            self.future.result()
+            self.future = None

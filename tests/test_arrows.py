@@ -21,7 +21,7 @@ ARROWS = {
         "metrics": "errors losses metrics representation table",
         "influence": "errors metrics moments representation",
         "estimates": "influence metrics representation",
-        "measurements": "errors estimates metrics representation",
+        "measurements": "errors estimates influence metrics representation",
         "comparison": "errors estimates measurements metrics",
         "projection": "errors representation",
         "figures": "comparison errors estimates figures files labels metrics projection representation table",
@@ -32,7 +32,8 @@ ARROWS = {
         # from a file to a model in memory
         "files": "errors",
         "containers": "containers errors",
-        "architectures": "architectures errors",
+        "named_code": "errors",
+        "architectures": "architectures errors named_code",
         "preprocessing": "errors",
         "weights": "containers errors",
         "claims": "architectures containers preprocessing",
@@ -47,21 +48,28 @@ ARROWS = {
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",
-        "samples": "errors preprocessing",
-        "image_folders": "errors preprocessing samples",
-        "datasets": "errors image_folders samples table",
+        "sweeps": "errors moments representation version",
+        "datasets": "datasets errors labels named_code preprocessing table",
         "class_order": "datasets errors",
-        "feature_store": "errors files representation",
+        "feature_store": "arrays errors feature_store files measurements ranks representation sweeps version",
         "arrays": "checkpoints containers errors measurements representation",
-        "extraction": "classifiers datasets errors feature_store heads representation",
+        "ranks": "errors",
+        "forward": "classifiers datasets errors heads progress representation taps",
+        "loading": "datasets errors progress",
+        "extraction": "datasets errors feature_store forward loading progress",
+        "ingredients": "classifiers datasets extraction feature_store forward",
+        "features": "checkpoints class_order classifiers datasets devices errors extraction feature_store forward "
+        "ingredients labels loading progress ranks taps version",
+        "rehearsal": "extraction feature_store features forward loading progress",
         "training": "architectures checkpoints classifiers datasets devices errors losses preprocessing progress "
-        "samples version",
-        "pipeline": "arrays checkpoints class_order classifiers comparison containers datasets devices errors "
-        "extraction feature_store files labels losses measurements progress representation taps version",
+        "version",
+        "pipeline": "arrays comparison containers errors feature_store features losses measurements progress "
+        "representation version",
         "reporting": "comparison errors figures files pipeline progress projection report representation",
-        "demonstration": "comparison errors files pipeline progress reporting training",
-        "cli": "catalogue classifiers demonstration errors files inspection labels pipeline preprocessing progress "
-        "reporting tables training version",
+        "demonstration": "comparison errors features files pipeline progress reporting training",
+        "cli": "catalogue classifiers demonstration errors extraction features files forward inspection labels "
+        "pipeline preprocessing progress rehearsal reporting store_commands tables training version",
+        "store_commands": "errors feature_store labels progress tables",
         "__main__": "cli",
         "": "comparison errors estimates feature_store losses measurements metrics moments representation version",
     }.items()

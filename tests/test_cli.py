@@ -14,13 +14,24 @@ from safetensors.torch import save_file
 
 from maxsup_analysis import cli
 
-COMMANDS = ["train", "features", "measure", "compare", "figure", "report", "demo", "metrics", "losses"]
+COMMANDS = [
+    "train",
+    "inspect",
+    "features",
+    "measure",
+    "compare",
+    "figure",
+    "report",
+    "demo",
+    "metrics",
+    "losses",
+]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ce.pt and ls.pt, two epochs each, and their stores."""
-    from maxsup_analysis.pipeline import Extraction, extract_features
+    from maxsup_analysis.features import Extraction, extract_features
     from maxsup_analysis.training import TrainingPlan, train
 
     folder = tmp_path_factory.mktemp("trained")
@@ -143,7 +154,13 @@ def test_bad_input_gets_one_line_and_exit_code_2(run, trained: Path, tmp_path: P
         ("features", tmp_path / "foreign.pt"): "names no data; say which with --data",
         ("features", tmp_path / "foreign.pt", *test_split): "its architecture is not known here",
         ("features", tmp_path / "foreign.pt", *test_split, "-m", "resnet18"): "holds a head alone",
-        ("features", ce): "exists already; choose another output with -o, or replace it with --overwrite",
+        ("features", ce, "--no-logits"): "differs in: logits (on, now off); choose another output with -o, or replace",
+        ("features", ce, "--dtype", "int8"): "expected --dtype float32, float16, bfloat16, got 'int8'",
+        ("features", ce, "--amp", "fp8"): "expected --amp bf16 or fp16, got 'fp8'",
+        ("features", ce, "--rank", "4/4"): "expected --rank RANK/WORLD, such as 0/4 to 3/4, got '4/4'",
+        ("features", ce, "--on-error", "ignore"): "expected --on-error fail or skip, got 'ignore'",
+        ("features", ce, "-b", "many"): "expected --batch-size of a number or auto, got 'many'",
+        ("features", ce, "-j", "-1"): "expected --workers of 0 or more, got -1",
         ("features", ce, "--split", "val"): "expected a split of digits: train or test, got 'val'",
         ("features", ce, "--data", "digit", "-o", tmp_path / "x"): "did you mean 'digits'?",
         ("features", ce, "--device", "cuda:99", "-o", tmp_path / "x"): "there is no device 'cuda:99'",
@@ -189,7 +206,7 @@ def test_a_signal_leaves_nothing(run, monkeypatch, trained: Path, tmp_path: Path
         yield from ()
 
     before = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
-    monkeypatch.setattr("maxsup_analysis.pipeline.extract", interrupted)
+    monkeypatch.setattr("maxsup_analysis.loading.Loader.batches", interrupted)
     try:
         code, _, err = run("features", trained / "ce.pt", "-o", tmp_path / "store")
     finally:

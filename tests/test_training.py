@@ -10,7 +10,8 @@ from maxsup_analysis.checkpoints import open_checkpoint
 from maxsup_analysis.classifiers import classifier_of, small_cnn
 from maxsup_analysis.datasets import load
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.extraction import extract, require_identity
+from maxsup_analysis.features import Extraction, extract_features
+from maxsup_analysis.forward import require_identity
 from maxsup_analysis.heads import find_head
 from maxsup_analysis.training import TrainingPlan, train
 
@@ -47,28 +48,19 @@ def test_the_same_plan_gives_the_same_weights(checkpoint_path: Path, tmp_path: P
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_features_are_what_enters_the_head(checkpoint_path: Path):
-    classifier = classifier_of(open_checkpoint(checkpoint_path))
-    data = load("digits", "test").first(50)
-    batches = list(extract(classifier, data, device=torch.device("cpu"), batch_size=16))
-    features, logits = (
-        torch.cat([getattr(batch, name) for batch in batches]) for name in ("features", "logits")
+def test_features_are_what_enters_the_head(checkpoint_path: Path, tmp_path: Path):
+    store = extract_features(
+        checkpoint_path, tmp_path / "s.features", Extraction(batch_size=16, device="cpu")
     )
+    assert store is not None
+    (rows,) = store
+    classifier, data = classifier_of(open_checkpoint(checkpoint_path)), load("digits", "test")
     images = classifier.preprocessing.normalised(data.images)
     with torch.inference_mode():
-        assert torch.allclose(logits, classifier.module(images), atol=1e-5)
-        assert torch.allclose(features, classifier.module[:-1](images), atol=1e-5)  # type: ignore[index]
-    assert torch.equal(torch.cat([batch.ids for batch in batches]), torch.arange(50))
-
-
-def test_batch_size_changes_features_by_rounding_only(checkpoint_path: Path):
-    data, columns = load("digits", "test").first(100), []
-    for batch_size in (1, 7, 100):
-        classifier = classifier_of(open_checkpoint(checkpoint_path))
-        parts = extract(classifier, data, device=torch.device("cpu"), batch_size=batch_size)
-        columns.append(torch.cat([batch.features for batch in parts]))
-    for column in columns[1:]:
-        assert (column - columns[0]).abs().max() <= 1e-6 * columns[0].abs().max()
+        assert rows.logits is not None
+        assert torch.allclose(rows.logits.float(), classifier.module(images), atol=1e-5)
+        assert torch.allclose(rows.features.float(), classifier.module[:-1](images), atol=1e-5)  # type: ignore[index]
+    assert rows.ids.tolist() == list(range(600)) and torch.equal(rows.labels, data.labels)
 
 
 def test_a_timm_model_trains_and_its_head_is_found(tmp_path: Path):
@@ -106,14 +98,3 @@ def test_a_training_that_diverges_is_an_error_and_leaves_no_file(tmp_path: Path)
     with pytest.raises(InputError, match=r"the training loss became .* lower --lr"):
         train(plan, tmp_path / "x.pt")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_features_on_cuda_agree_with_the_cpu(checkpoint_path: Path):
-    columns = []
-    for device in ("cpu", "cuda"):
-        classifier = classifier_of(open_checkpoint(checkpoint_path))
-        parts = extract(classifier, load("digits", "test"), device=torch.device(device), batch_size=64)
-        columns.append(torch.cat([batch.features for batch in parts]))
-    assert (columns[0] - columns[1]).abs().max() <= 1e-4 * columns[0].abs().max()

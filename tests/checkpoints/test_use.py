@@ -20,8 +20,8 @@ from maxsup_analysis.checkpoints import open_checkpoint
 from maxsup_analysis.classifiers import ModelChoice, classifier_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import open_store
+from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.inspection import inspect_checkpoint
-from maxsup_analysis.pipeline import Extraction, extract_features
 from maxsup_analysis.preprocessing import Overrides
 from tests.checkpoints.nets import BlurPool
 
@@ -255,7 +255,7 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path: Path, photographs: Path
     (tmp_path / "data" / "1" / "b.png").write_bytes(whole[:300] if broken == "truncated" else b"no image")
     path = saved(torchvision.models.resnet18(num_classes=2), tmp_path / "weights.pth", arch="resnet18")
     for workers in (0, 1):
-        with pytest.raises(InputError, match=r"^/\S*1/b.png cannot be read as an image") as refusal:
+        with pytest.raises(InputError, match=r"^1/b.png \(sample 2\) cannot be read as an image") as refusal:
             extract_features(path, None, Extraction(data=str(tmp_path / "data"), workers=workers))
         assert "\n" not in str(refusal.value)
     assert not (tmp_path / "weights.data.features").exists()
