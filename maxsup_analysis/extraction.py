@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
 
 import torch
 
@@ -10,7 +11,6 @@ from maxsup_analysis.datasets import Samples
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import SHARD, Batch, Skipped
 from maxsup_analysis.feature_store.building import StoreBuild
-from maxsup_analysis.feature_store.shards import joined
 from maxsup_analysis.forward import Batched, ForwardPass
 from maxsup_analysis.loading import Loader, ending_workers
 from maxsup_analysis.progress import Meter
@@ -48,11 +48,32 @@ class Tally:
 
 @dataclass(frozen=True)
 class ShardInHand:
-    """The batches of one shard, and what could not be read of it."""
+    """The rows of one shard, and what could not be read of it."""
 
     number: int
-    batches: tuple[Batch, ...]
+    rows: Batch
     skipped: tuple[Skipped, ...]
+
+
+class ShardBuffer:
+    """Room for the rows of a shard, filled batch by batch; used again, so that memory does not fragment."""
+
+    def __init__(self, size: int, D: int, K: int) -> None:
+        numbers = torch.empty(2, size, dtype=torch.int64)
+        self.room = Batch(numbers[0], numbers[1], torch.empty(size, D), torch.empty(size, K))
+        self.filled = 0
+
+    def add(self, batch: Batch) -> None:
+        """Put rows behind those that are there."""
+        rows = slice(self.filled, self.filled + len(batch))
+        for name, column in batch.tensors().items():
+            getattr(self.room, name)[rows] = column
+        self.filled = rows.stop
+
+    def taken(self) -> Batch:
+        """The rows, which last until the buffer is filled again."""
+        rows, self.filled = slice(0, self.filled), 0
+        return self.room.rows(rows)
 
 
 @dataclass(frozen=True)
@@ -88,15 +109,16 @@ class Extractor:
             for ids in batches_of(build.request.ids(number), self.batch_size)
         ]
         outputs = meter.timed_steps(self.batches([ids for _, ids in wanted], meter), "model")
-        batches: list[Batch] = []
-        skipped: list[Skipped] = []
+        # One is filled while the other is written.
+        buffers = cycle(ShardBuffer(self.storage.shard, self.forward.D, self.forward.K) for _ in range(2))
+        buffer, skipped = next(buffers), []
         for place, ((number, ids), batched) in enumerate(zip(wanted, outputs, strict=True)):
             skipped += self._unreadable(batched)
-            batches.append(self._labelled(batched, tally))
+            buffer.add(self._labelled(batched, tally))
             meter.advance(len(ids))
             if place + 1 == len(wanted) or wanted[place + 1][0] != number:
-                yield ShardInHand(number, tuple(batches), tuple(skipped))
-                batches, skipped = [], []
+                yield ShardInHand(number, buffer.taken(), tuple(skipped))
+                buffer, skipped = next(buffers), []
 
     def _labelled(self, batched: Batched, tally: Tally) -> Batch:
         ids = batched.fetched.ids
@@ -118,7 +140,7 @@ class Extractor:
 
     def _write(self, build: StoreBuild, shard: ShardInHand) -> None:
         """Round, check and write; in the background."""
-        whole = joined(shard.batches)
+        whole = shard.rows
         finite = whole.finite
         if not finite.all():
             whole, shard = self._without(whole, finite, shard)
@@ -141,7 +163,7 @@ class Extractor:
                 f"{NOT_FINITE} for {first.name} (sample {first.id}){more}; extract without --amp, or leave such "
                 "samples out with --on-error skip"
             )
-        return whole.rows(finite), ShardInHand(shard.number, shard.batches, (*shard.skipped, *bad))
+        return whole.rows(finite), ShardInHand(shard.number, shard.rows, (*shard.skipped, *bad))
 
 
 def batches_of(ids: range, size: int) -> list[range]:

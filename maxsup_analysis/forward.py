@@ -138,10 +138,9 @@ class ForwardPass:
         return None
 
     def _run(self, images: Tensor) -> Outputs:
-        moved = images.to(self.device, non_blocking=True)
-        prepared = self.classifier.preprocessing.normalised(moved).contiguous(
-            memory_format=torch.channels_last
-        )
+        # Bytes are turned around, not floats: a quarter of the work.
+        moved = images.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+        prepared = self.classifier.preprocessing.normalised(moved)
         amp = self.precision.amp
         if amp is None:
             return self.tap(prepared)

@@ -122,7 +122,7 @@ def small_disk(tmp_path: Path):
     if made.returncode:
         pytest.skip(f"cannot mount a file system here: {made.stderr.strip()}")
     yield mounted
-    subprocess.run(["umount", mounted], check=True)
+    subprocess.run(["umount", "--lazy", mounted], check=True)
 
 
 def test_a_full_disk(tmp_path: Path, small_disk: Path, monkeypatch):
