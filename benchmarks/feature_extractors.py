@@ -5,7 +5,9 @@ python benchmarks/feature_extractors.py     prints a Markdown table; about two m
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from statistics import median
+from typing import Any
 
 import timm
 import torch
@@ -30,14 +32,16 @@ COUNT, BATCH, PAIRS = 512, 64, 5
 def of_torchvision(name: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """A network, and how torchvision gives its penultimate features."""
     module = torchvision.models.get_model(name, weights=None).eval()
-    extractor = create_feature_extractor(module, {TORCHVISION[name]: "features"})
+    extractor = create_feature_extractor(deepcopy(module), {TORCHVISION[name]: "features"})
     return module, lambda images: extractor(images)["features"].flatten(1)
 
 
 def of_timm(name: str) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """A network, and how timm gives its penultimate features."""
-    module = timm.create_model(name, **({"img_size": 64} if name.startswith("vit") else {})).eval()  # type: ignore[arg-type]
-    return module, lambda images: module.forward_head(module.forward_features(images), pre_logits=True)  # type: ignore[operator]
+    options: dict[str, Any] = {"img_size": 64} if name.startswith("vit") else {}
+    module: Any = timm.create_model(name, **options).eval()
+    other = deepcopy(module)
+    return module, lambda images: other.forward_head(other.forward_features(images), pre_logits=True)
 
 
 def row(title: str, module: nn.Module, theirs: Callable[[Tensor], Tensor]) -> str:

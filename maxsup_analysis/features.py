@@ -1,7 +1,6 @@
 """From a checkpoint to its feature store: what the `features` command does."""
 
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +17,17 @@ from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import STORED, Extractor, Storage, Tally
 from maxsup_analysis.feature_store import FeatureStore, StorePlan
-from maxsup_analysis.feature_store.building import Request, StoreBuild, building, reusable
+from maxsup_analysis.feature_store.building import StoreBuild, building
+from maxsup_analysis.feature_store.request import Request
+from maxsup_analysis.feature_store.reuse import reusable
 from maxsup_analysis.forward import ForwardPass, Precision
 from maxsup_analysis.ingredients import content_key
 from maxsup_analysis.labels import clean_file_name, clean_label
 from maxsup_analysis.loading import Loader
 from maxsup_analysis.progress import Meter, duration, say
+from maxsup_analysis.provenance import other_versions, provenance_of
 from maxsup_analysis.ranks import Ranks, ranks_of
 from maxsup_analysis.taps import layer_names
-from maxsup_analysis.version import __version__
 
 BATCH = 256
 MOST_WORKERS = 8
@@ -120,9 +121,10 @@ def extract_share(
         say(
             f"nothing has changed: using the features in {store.path} ({store.size:,} rows, every byte checked)"
         )
-        _say_other_versions(store.provenance)
+        if changed := other_versions(store.provenance):
+            say(f"note: they were extracted with {changed}")
         return store
-    for line in _before_running(ready):
+    for line in _before_running(ready) if ready.ranks.rank == 0 else ():
         say(line)
     with building(ready.request, ready.ranks) as build, _kept(build):
         _say_where_it_goes_on(build, ready.ranks)
@@ -155,7 +157,7 @@ def prepared(
         key,
         ordered.class_names,
         classifier.weights,
-        _provenance(checkpoint, ordered, classifier, device, how),
+        provenance_of(checkpoint, ordered, classifier, device, how.precision, how.storage),
     )
     request = Request(
         output,
@@ -241,19 +243,6 @@ def _say_where_it_goes_on(build: StoreBuild, ranks: Ranks) -> None:
         say(f"{part}going on: {build.found:,} shards are there, {len(build.missing):,} to do")
 
 
-def _say_other_versions(provenance: object) -> None:
-    """Rows made by other versions of the libraries count as the same; that is said."""
-    before = provenance.get("versions") if isinstance(provenance, dict) else None
-    if isinstance(before, dict):
-        changed = [
-            f"{name} {before[name]}, now {now}"
-            for name, now in _versions().items()
-            if before.get(name) != now
-        ]
-        if changed:
-            say(f"note: they were extracted with {'; '.join(changed)}")
-
-
 def _before_running(ready: Prepared) -> list[str]:
     checkpoint, classifier, found = ready.checkpoint, ready.classifier, ready.checkpoint.inspection
     head = f"; {classifier.head.description}" if classifier.head else "; no linear head"
@@ -304,35 +293,3 @@ def _require_labels(data: Samples, classifier: Classifier) -> None:
             f"expected labels from 0 to {classifier.num_classes - 1}, got {int(data.labels[first])} for "
             f"{data.called(first)} (sample {first}); pass --data for the data it was trained on"
         )
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("torch", "torchvision", "timm", "pillow")}
-
-
-def _provenance(
-    checkpoint: Checkpoint, data: Samples, classifier: Classifier, device: torch.device, how: Extraction
-) -> dict[str, object]:
-    about = checkpoint.inspection.to_plain()
-    return {
-        "checkpoint": {"name": checkpoint.name, "sha256": checkpoint.sha256},
-        "architecture": {"name": classifier.name, "arguments": about["arguments"]},
-        "training": about["training"],
-        "preprocessing": classifier.preprocessing.to_plain(),
-        "weights": {"key": about["weights_key"], "ema": about["ema"]},
-        "evidence": about["evidence"],
-        "warnings": about["warnings"],
-        "layer": classifier.place,
-        "head": classifier.head.description if classifier.head else None,
-        "data": data.name,
-        "split": data.split,
-        "data_sha256": data.fingerprint,
-        "device": device.type,
-        "dtype": how.storage.dtype,
-        "amp": how.precision.amp,
-        "package_version": __version__,
-        "python_version": platform.python_version(),
-        "versions": _versions(),
-    }

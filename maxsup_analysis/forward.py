@@ -242,7 +242,8 @@ def _one(parts: list[Tensor]) -> Tensor:
 
 def _is_out_of_memory(reason: RuntimeError) -> bool:
     """Of the device, or of the CPU, whose errors have no class of their own."""
-    return isinstance(reason, torch.OutOfMemoryError) or "can't allocate memory" in str(reason)
+    said = ("out of memory", "can't allocate memory")
+    return isinstance(reason, torch.OutOfMemoryError) or any(words in str(reason) for words in said)
 
 
 def _free_memory() -> None:

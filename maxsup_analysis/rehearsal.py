@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from maxsup_analysis.extraction import Extractor, batches_of
-from maxsup_analysis.feature_store.building import missing_shards, partial_of
+from maxsup_analysis.feature_store.request import missing_shards, partial_of
+from maxsup_analysis.feature_store.reuse import is_made
 from maxsup_analysis.features import Extraction, Prepared, prepared, row_bytes
 from maxsup_analysis.forward import ForwardPass
 from maxsup_analysis.loading import ending_workers
@@ -55,7 +56,7 @@ class Rehearsal:
 def rehearse(checkpoint: Path, output: Path | None, how: Extraction) -> Rehearsal:
     """Run a few batches of an extraction and say what all of it would take."""
     ready = prepared(checkpoint, output, how)
-    missing = missing_shards(ready.request, ready.ranks)
+    missing = [] if is_made(ready.request) else missing_shards(ready.request, ready.ranks)
     rows = sum(len(ready.request.ids(number)) for number in missing)
     with ForwardPass(ready.classifier, ready.device, how.precision) as forward:
         extractor = ready.extractor(forward, how)

@@ -58,8 +58,9 @@ ARROWS = {
         "loading": "datasets errors progress",
         "extraction": "datasets errors feature_store forward loading progress",
         "ingredients": "classifiers datasets extraction feature_store forward",
+        "provenance": "checkpoints classifiers datasets extraction forward version",
         "features": "checkpoints class_order classifiers datasets devices errors extraction feature_store forward "
-        "ingredients labels loading progress ranks taps version",
+        "ingredients labels loading progress provenance ranks taps",
         "rehearsal": "extraction feature_store features forward loading progress",
         "training": "architectures checkpoints classifiers datasets devices errors losses preprocessing progress "
         "version",

@@ -8,17 +8,16 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.feature_store.checks import shard_fault
 from maxsup_analysis.feature_store.content_key import ContentKey
+from maxsup_analysis.feature_store.locks import locked
+from maxsup_analysis.feature_store.request import Request, missing_shards, partial_of
 from maxsup_analysis.feature_store.seals import BrokenSeal, sealed, unsealed
 from maxsup_analysis.feature_store.shards import (
-    SHARD,
     Batch,
     Certificate,
     DamagedShard,
@@ -28,8 +27,8 @@ from maxsup_analysis.feature_store.shards import (
     shard_name,
     write_shard,
 )
-from maxsup_analysis.feature_store.store import HEAD, MANIFEST, PARTIAL, FeatureStore, is_store, open_store
-from maxsup_analysis.feature_store.writing import StorePlan, write_head, write_manifest
+from maxsup_analysis.feature_store.store import HEAD, MANIFEST, FeatureStore, open_store
+from maxsup_analysis.feature_store.writing import write_head, write_manifest
 from maxsup_analysis.files import TEMPORARY, refusing_to_write, sync_folder, write_durably
 from maxsup_analysis.ranks import Ranks
 
@@ -37,72 +36,6 @@ PLAN = "plan.json"
 PLAN_FORMAT = "maxsup-analysis feature store in the making, version 2"
 FINISHING = "finish.lock"
 GO_ON = "what is done is kept: mend that, and run the same command again"
-
-
-def partial_of(target: Path) -> Path:
-    """Where a store is made before it is whole."""
-    return target.with_name(target.name + PARTIAL)
-
-
-@dataclass(frozen=True)
-class Request:
-    """A store that is wanted.
-
-    samples: of the data. overwrite: what else is at its place may go. shard: samples of each file.
-    """
-
-    target: Path
-    plan: StorePlan
-    samples: int
-    overwrite: bool = False
-    allow_skipped: bool = True
-    shard: int = SHARD
-
-    @property
-    def shards(self) -> int:
-        """How many there will be."""
-        return -(-self.samples // self.shard)
-
-    def ids(self, number: int) -> range:
-        """The samples of a shard."""
-        return range(number * self.shard, min((number + 1) * self.shard, self.samples))
-
-    def is_right(self, number: int, found: Certificate) -> bool:
-        """Whether a shard is the one that is wanted here, with all of its samples accounted for."""
-        note = found.note
-        complete = found.rows + len(note.skipped) == len(self.ids(number))
-        belongs = (note.key, note.number) == (self.plan.key.sha256, number)
-        return belongs and complete and (self.allow_skipped or not note.skipped)
-
-
-def reusable(request: Request) -> FeatureStore | None:
-    """The store that is wanted, where it is there already, every byte of it checked; else None, and the way is clear.
-
-    One that is harmed becomes a store in the making, so that only its harmed parts are made anew. Raises InputError
-    where something else is in its place that may not be overwritten.
-    """
-    target, key = request.target, request.plan.key
-    if not target.exists():
-        return None
-    if not target.is_dir() or not (is_store(target) or any(target.glob("rows-*.safetensors"))):
-        raise InputError(
-            f"{target} is no feature store and is not overwritten; choose another output with -o"
-        )
-    try:
-        store = open_store(target)
-    except InputError:
-        store = None
-    if store is not None and store.key == key and not _harmed(request, store):
-        return store
-    if not target.exists():
-        # Another rank has taken it up again at this moment.
-        return None
-    own = store.key == key if store is not None else any(_certificates(request, target))
-    if own:
-        _take_up_again(request)
-    elif not request.overwrite:
-        raise InputError(_other_content(target, key, store))
-    return None
 
 
 class StoreBuild:
@@ -181,14 +114,6 @@ class StoreBuild:
             write_durably(self.folder / PLAN, sealed(plan))
 
 
-def missing_shards(request: Request, ranks: Ranks) -> list[int]:
-    """The numbers of the shards that a rank has yet to write."""
-    folder = partial_of(request.target)
-    return [
-        number for number in ranks.shards(request.shards) if _certificate(request, folder, number) is None
-    ]
-
-
 @contextmanager
 def building(request: Request, ranks: Ranks) -> Iterator[StoreBuild]:
     """A store in the making, for as long as this rank works on it.
@@ -196,7 +121,7 @@ def building(request: Request, ranks: Ranks) -> Iterator[StoreBuild]:
     Raises InputError where another run is at it: the same rank of as many, or any rank of a division by another number.
     """
     folder = partial_of(request.target)
-    lock = _locked(folder, ranks)
+    lock = locked(folder, ranks)
     try:
         with refusing_to_write(folder, GO_ON):
             build = StoreBuild(request, ranks)
@@ -214,66 +139,6 @@ def _remove_if_nothing_is_done(folder: Path, lock: Path) -> None:
             folder.rmdir()
 
 
-def _locked(folder: Path, ranks: Ranks) -> FileLock:
-    mine = folder / _lock_name(ranks)
-    for _ in range(100):
-        with refusing_to_write(folder.parent, "choose another output with -o"):
-            folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(mine)
-        try:
-            lock.acquire(blocking=False)
-            if mine.exists():
-                _require_one_division(folder, ranks, lock)
-                return lock
-            # Another run finished the store between the two steps, and the folder is gone.
-            lock.release()
-        except FileNotFoundError:
-            continue
-        except Timeout:
-            raise InputError(_taken(folder, str(ranks))) from None
-    raise InputError(f"cannot lock {mine}; remove {folder} if no other run is at it")
-
-
-def _require_one_division(folder: Path, ranks: Ranks, lock: FileLock) -> None:
-    for path in folder.glob("rank-*.lock"):
-        if path.name.endswith(f"-of-{ranks.world}.lock"):
-            continue
-        other = FileLock(path)
-        try:
-            other.acquire(blocking=False)
-            other.release()
-        except Timeout:
-            lock.release()
-            raise InputError(_taken(folder, path.stem.replace("-", " "))) from None
-
-
-def _lock_name(ranks: Ranks) -> str:
-    return f"rank-{ranks.rank}-of-{ranks.world}.lock"
-
-
-def _taken(folder: Path, which: str) -> str:
-    return (
-        f"another run ({which}) is making {folder.name.removesuffix(PARTIAL)} at this moment; wait for it, share the "
-        "work with --rank, or choose another output with -o"
-    )
-
-
-def _harmed(request: Request, store: FeatureStore) -> bool:
-    """Whether a part of a finished store is not what it was, or lacks samples that are wanted."""
-    if store.skipped and not request.allow_skipped:
-        return True
-    return any(shard_fault(store, number, shard) is not None for number, shard in enumerate(store.shards))
-
-
-def _take_up_again(request: Request) -> None:
-    """A finished store becomes one in the making; where there is one already, that goes on and takes its place."""
-    try:
-        os.rename(request.target, partial_of(request.target))
-    except OSError:
-        if not partial_of(request.target).is_dir():
-            raise
-
-
 def _read_back(request: Request, folder: Path, number: int) -> Certificate:
     path = folder / shard_name(number)
     try:
@@ -285,34 +150,12 @@ def _read_back(request: Request, folder: Path, number: int) -> Certificate:
     return found
 
 
-def _certificates(request: Request, folder: Path) -> Iterator[tuple[str, Certificate]]:
-    for number in range(request.shards):
-        if (found := _certificate(request, folder, number)) is not None:
-            yield shard_name(number), found
-
-
-def _certificate(request: Request, folder: Path, number: int) -> Certificate | None:
-    """The shard of a number, if it is there and right."""
-    try:
-        found = certify(folder / shard_name(number))
-    except (DamagedShard, OSError):
-        return None
-    return found if request.is_right(number, found) else None
-
-
 def _planned(folder: Path) -> ContentKey | None:
     """What an unfinished store was to hold, where that can be read."""
     try:
         return ContentKey(unsealed((folder / PLAN).read_bytes())["ingredients"])
     except (OSError, BrokenSeal, KeyError):
         return None
-
-
-def _other_content(target: Path, key: ContentKey, store: FeatureStore | None) -> str:
-    differs = (
-        f"differs in: {key.changes_from(store.key)}" if store is not None else "is damaged beyond recognition"
-    )
-    return f"{target} exists already and {differs}; choose another output with -o, or replace it with --overwrite"
 
 
 def _remove_all_but(folder: Path, kept: Iterable[str]) -> None:

@@ -25,7 +25,7 @@ def faults_at(path: Path) -> Iterator[str]:
 
     Where the manifest cannot be read, the shards are held against their own checksums.
     """
-    if not is_store(path) and not any(path.glob(SHARDS)):
+    if not is_store(path) and not list(path.glob(SHARDS)):
         described(path)
     try:
         whole = described(path)

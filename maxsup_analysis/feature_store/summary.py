@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maxsup_analysis.feature_store.building import PLAN, partial_of
+from maxsup_analysis.feature_store.building import PLAN
 from maxsup_analysis.feature_store.damage import SHARDS
+from maxsup_analysis.feature_store.request import partial_of
 from maxsup_analysis.feature_store.seals import BrokenSeal, unsealed
 from maxsup_analysis.feature_store.shards import SHARD, Skipped
 from maxsup_analysis.feature_store.store import PARTIAL, FeatureStore, is_store, open_store

@@ -10,8 +10,9 @@ import torch
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import Extractor
-from maxsup_analysis.feature_store.building import building, partial_of
+from maxsup_analysis.feature_store.building import building
 from maxsup_analysis.feature_store.checks import faults
+from maxsup_analysis.feature_store.request import partial_of
 from maxsup_analysis.features import Extraction, extract_features, prepared
 from maxsup_analysis.ranks import Ranks, ranks_of
 from tests.extraction.setting import Setting, bytes_of, ids_of, write_images

@@ -195,7 +195,7 @@ def test_data_and_checkpoint_may_move(tmp_path: Path, capsys):
 def test_other_versions_of_the_libraries_are_said(tmp_path: Path, capsys, monkeypatch):
     world = World(tmp_path)
     world.extract()
-    monkeypatch.setattr("maxsup_analysis.features._versions", lambda: {"torch": "99.0"})
+    monkeypatch.setattr("maxsup_analysis.provenance.library_versions", lambda: {"torch": "99.0"})
     assert world.extract() is not None
     assert (
         f"note: they were extracted with torch {torch.__version__.partition('+')[0]}"

@@ -10,8 +10,8 @@ import pytest
 from maxsup_analysis import features
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import open_store
-from maxsup_analysis.feature_store.building import partial_of
 from maxsup_analysis.feature_store.checks import faults
+from maxsup_analysis.feature_store.request import partial_of
 from tests.extraction.setting import Setting, bytes_of
 
 STEPS = ("open", "write", "fsync", "replace", "rename")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from maxsup_analysis.feature_store.building import partial_of
+from maxsup_analysis.feature_store.request import partial_of
 from tests.extraction.processes import start
 from tests.extraction.setting import Setting, bytes_of, ids_of
 

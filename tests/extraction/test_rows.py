@@ -169,3 +169,5 @@ def test_a_rehearsal_says_what_it_would_take_and_writes_nothing(tmp_path: Path):
     assert (left.shards_to_do, left.bytes) == (1, 37 * (16 + 4 * 18))
     only = rehearse(setting.checkpoint, tmp_path / "s.features", replace(setting.how, rank="0/2"))
     assert only.shards_to_do == 0 and only.seconds == 0
+    assert setting.extract() is not None
+    assert rehearse(setting.checkpoint, tmp_path / "s.features", setting.how).shards_to_do == 0

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import SHARD, open_store
-from maxsup_analysis.feature_store.building import Request, building
+from maxsup_analysis.feature_store.building import building
+from maxsup_analysis.feature_store.request import Request
 from maxsup_analysis.feature_store.shards import Skipped
 from maxsup_analysis.ranks import Ranks
 from maxsup_analysis.store_commands import store_app
