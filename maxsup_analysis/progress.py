@@ -116,8 +116,8 @@ def duration(seconds: float) -> str:
     """In words.
 
     Example:
-        >>> duration(75), duration(4000), duration(7.25)
-        ('1 min 15 s', '1 h 07 min', '7.2 s')
+        >>> duration(75.0), duration(4000.0), duration(7.25)
+        ('1 min 15 s', '1 h 06 min', '7.2 s')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"
