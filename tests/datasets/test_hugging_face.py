@@ -17,8 +17,8 @@ from maxsup_analysis.errors import InputError
 from tests.datasets.photographs import SMALL, encoded, pixels
 from tests.datasets.same_source import assert_reads, by_workers, expected_rows, prints
 
-# The library names a data set that it makes by a digest of a pickle, by dill, which warns where other tests have left it in
-# a state in which it pickles itself. The digest does not matter here.
+# The library names a data set that it makes by the digest of a pickle of dill's, which warns where other tests have
+# left it in a state in which it pickles itself. The digest does not matter here.
 pytestmark = pytest.mark.filterwarnings("ignore:Cannot pickle:dill.PicklingWarning")
 
 ARRAYS = [pixels(seed) for seed in range(4)]
