@@ -15,7 +15,7 @@ from maxsup_analysis.feature_store.request import partial_of
 from tests.extraction.setting import Setting, bytes_of
 
 STEPS = ("open", "write", "fsync", "replace", "rename")
-CODES = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
+CODES = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EINTR)
 
 
 class FailingDisk:
