@@ -116,6 +116,7 @@ def extract_share(
 ) -> FeatureStore | None:
     """As `extract_features`, for one of several ranks: None where shards of others are still to come."""
     ready = prepared(checkpoint_path, output, how, overwrite=overwrite)
+    was_there = ready.request.target.exists()
     store = reusable(ready.request)
     if store is not None:
         say(
@@ -126,7 +127,8 @@ def extract_share(
         return store
     for line in _before_running(ready) if ready.ranks.rank == 0 else ():
         say(line)
-    with building(ready.request, ready.ranks) as build, _kept(build):
+    replacing = was_there and ready.request.target.exists()
+    with building(ready.request, ready.ranks, replacing=replacing) as build, _kept(build):
         _say_where_it_goes_on(build, ready.ranks)
         if build.missing:
             _run(build, ready, how)

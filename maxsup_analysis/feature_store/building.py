@@ -16,6 +16,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store.content_key import ContentKey
 from maxsup_analysis.feature_store.locks import locked
 from maxsup_analysis.feature_store.request import Request, missing_shards, partial_of
+from maxsup_analysis.feature_store.reuse import is_made
 from maxsup_analysis.feature_store.seals import BrokenSeal, sealed, unsealed
 from maxsup_analysis.feature_store.shards import (
     Batch,
@@ -44,14 +45,22 @@ class StoreBuild:
     missing: the numbers of the shards that this rank has yet to write. found: how many were there already.
     """
 
-    def __init__(self, request: Request, ranks: Ranks) -> None:
-        self.request = request
+    def __init__(self, request: Request, ranks: Ranks, *, replacing: bool) -> None:
+        self.request, self.replacing = request, replacing
         self.folder = partial_of(request.target)
         own = ranks.shards(request.shards)
-        self._clear_of_leavings(own)
-        self._write_plan()
-        self.missing = missing_shards(request, ranks)
+        # Another rank may finish the store at this very moment, and the folder with it: then nothing is missing.
+        with suppress(FileNotFoundError):
+            self._clear_of_leavings(own)
+            self._write_plan()
+        missing = missing_shards(request, ranks)
+        self.missing = [] if self.is_finished else missing
         self.found = len(own) - len(self.missing)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the store is in its place, where there was none when this began."""
+        return not self.replacing and is_made(self.request)
 
     @property
     def done(self) -> int:
@@ -66,13 +75,15 @@ class StoreBuild:
 
     def finish(self) -> FeatureStore | None:
         """The store, once the shards of all ranks are there; None before. Every shard is read and checked again."""
-        if self.done < self.request.shards and self.folder.is_dir():
+        if self.is_finished:
+            return open_store(self.request.target)
+        if self.done < self.request.shards:
             return None
         try:
             with refusing_to_write(self.folder, GO_ON), FileLock(self.folder / FINISHING):
                 return self._finished()
         except InputError:
-            if self.folder.is_dir():
+            if not self.is_finished:
                 raise
             # Another rank was faster, and the folder is in its place.
             return open_store(self.request.target)
@@ -115,8 +126,10 @@ class StoreBuild:
 
 
 @contextmanager
-def building(request: Request, ranks: Ranks) -> Iterator[StoreBuild]:
+def building(request: Request, ranks: Ranks, *, replacing: bool = False) -> Iterator[StoreBuild]:
     """A store in the making, for as long as this rank works on it.
+
+    replacing: what is in its place is not what is wanted; else a store that appears there is another rank's work.
 
     Raises InputError where another run is at it: the same rank of as many, or any rank of a division by another number.
     """
@@ -124,7 +137,7 @@ def building(request: Request, ranks: Ranks) -> Iterator[StoreBuild]:
     lock = locked(folder, ranks)
     try:
         with refusing_to_write(folder, GO_ON):
-            build = StoreBuild(request, ranks)
+            build = StoreBuild(request, ranks, replacing=replacing)
         yield build
     finally:
         _remove_if_nothing_is_done(folder, Path(lock.lock_file))

@@ -64,7 +64,13 @@ class Setting:
     def extract(self, name: str = "s.features", *, overwrite: bool = False, **options: object):
         """Run it, with other options where given."""
         how = replace(self.how, **options)  # type: ignore[arg-type]
-        return extract_share(self.checkpoint, self.folder / name, how, overwrite=overwrite)
+        threads = torch.get_num_threads()
+        # Linear algebra may choose other numbers of threads under load, and round otherwise.
+        torch.set_num_threads(1)
+        try:
+            return extract_share(self.checkpoint, self.folder / name, how, overwrite=overwrite)
+        finally:
+            torch.set_num_threads(threads)
 
 
 def bytes_of(store: Path) -> dict[str, str]:
