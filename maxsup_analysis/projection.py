@@ -81,6 +81,8 @@ def umap_coordinates(features: Float64[Tensor, "M D"], *, seed: int) -> Float64[
     """PCA to 50 dimensions, then UMAP with its default settings; deterministic for a seed on one machine."""
     if len(features) < FEWEST_FOR_UMAP:
         raise InputError(f"expected at least {FEWEST_FOR_UMAP} samples for UMAP, got {len(features)}")
+    # numba, beneath UMAP, sets OpenMP's number of threads for the whole process, and with it torch's.
+    threads = torch.get_num_threads()
     with warnings.catch_warnings():
         # The seed costs UMAP its threads, and it says so each time; numba warns about its own future.
         warnings.simplefilter("ignore")
@@ -92,6 +94,7 @@ def umap_coordinates(features: Float64[Tensor, "M D"], *, seed: int) -> Float64[
             points = PCA(PCA_DIMENSIONS, svd_solver="full").fit_transform(points)
         neighbours = min(15, len(points) - 1)
         coordinates = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(points)
+    torch.set_num_threads(threads)
     return torch.from_numpy(np.asarray(coordinates, dtype=np.float64))
 
 

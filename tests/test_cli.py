@@ -244,9 +244,6 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-@pytest.mark.xfail(
-    reason="two demos in one process: the second checkpoint's bytes differ, cause unknown", strict=False
-)
 def test_the_demo_is_whole_deterministic_and_repeats_nothing_unasked(run, one_thread, tmp_path: Path):
     for name in ("first", "second"):
         code, out, err = run("demo", "-o", tmp_path / name, "--seeds", 1, "--epochs", 1)

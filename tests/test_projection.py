@@ -61,6 +61,15 @@ def test_the_same_samples_are_chosen_each_time():
     assert same_samples(5, 10, 0).tolist() == [0, 1, 2, 3, 4]
 
 
+def test_umap_leaves_the_number_of_threads_as_it_was():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    umap_coordinates(torch.randn(30, 4).double(), seed=1)
+    after = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert after == 1
+
+
 def test_umap_is_deterministic():
     features = torch.randn(60, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert torch.equal(umap_coordinates(features, seed=1), umap_coordinates(features, seed=1))
