@@ -7,16 +7,18 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from maxsup_analysis.feature_store import Batch, ContentKey, StorePlan, write_store
 from maxsup_analysis.feature_store.store import ShardReader
-from maxsup_analysis.influence import Linearised, MomentGradient, influences, linearise
-from maxsup_analysis.metrics import METRICS, SampleMetric
-from maxsup_analysis.representation import Blocks, Head, class_numbers, represent
+from maxsup_analysis.gathering import Wanted, gather, moments_of
+from maxsup_analysis.influence import influences, linearise
+from maxsup_analysis.metrics.groups import chosen
+from maxsup_analysis.representation import Head, class_numbers, represent
+from maxsup_analysis.rows import Blocks
 from maxsup_analysis.sweeps import DaskBlocks, ThreadedBlocks
 
 
@@ -53,29 +55,19 @@ class Clock:
 
 
 def sweep(blocks: Blocks, head: Head, rows: int) -> None:
-    """The three sweeps, and what is done once between them."""
+    """The three sweeps of the standard suite, and what is done once between them."""
+    metrics = chosen(["standard"])
     clock = Clock.now()
     representation = represent(blocks, class_names=class_numbers(len(head.weight)), head=head)
-    clock = clock.report("moments", rows)
-    linearise(representation, [metric for metric in METRICS.values() if isinstance(metric, SampleMetric)])
-    clock = clock.report("totals", rows)
-    entries = linearise(representation, list(METRICS.values()))
-    clock = clock.report("totals again, and all gradients, which are once", rows)
+    clock = clock.report("class means", rows)
+    gathered = gather(representation, Wanted.by(metrics, rows, errors=True))
+    clock = clock.report("sums", rows)
+    representation = replace(representation, moments=moments_of(representation, gathered))
+    entries = linearise(representation, gathered, None, metrics, errors=True)
+    clock = clock.report("all gradients, which are once", rows)
     smooth = [entry for entry in entries if entry.gradient is not None]
-    influences(representation, smooth)
-    clock.report(f"influences on {len(smooth)} metrics ({_megabytes(smooth)} MB sent along)", rows)
-
-
-def _megabytes(entries: list[Linearised]) -> int:
-    """What a sweep for influences takes along to every worker."""
-    moments = [entry.gradient for entry in entries if isinstance(entry.gradient, MomentGradient)]
-    parts = [
-        part
-        for one in moments
-        for part in (one.features.means, one.directions.means, one.scatter)
-        if part is not None
-    ]
-    return sum(part.nbytes for part in parts) // 1_000_000
+    influences(representation, gathered.kept, None, smooth)
+    clock.report(f"influences on {len(smooth)} metrics", rows)
 
 
 def main() -> None:

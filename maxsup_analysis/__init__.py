@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from maxsup_analysis.losses import LOSSES
     from maxsup_analysis.measurements import Measurements, measure, measure_representation
     from maxsup_analysis.metrics import METRICS
-    from maxsup_analysis.moments import ClassMoments, summarize
     from maxsup_analysis.representation import Head, Representation
 
 _HOME = {
     "LOSSES": "losses",
     "METRICS": "metrics",
-    "ClassMoments": "moments",
     "Comparison": "comparison",
     "Difference": "comparison",
     "Estimate": "estimates",
@@ -37,13 +35,11 @@ _HOME = {
     "measure": "measurements",
     "measure_representation": "measurements",
     "open_store": "feature_store",
-    "summarize": "moments",
 }
 
 __all__ = [
     "LOSSES",
     "METRICS",
-    "ClassMoments",
     "Comparison",
     "Difference",
     "Estimate",
@@ -59,7 +55,6 @@ __all__ = [
     "measure",
     "measure_representation",
     "open_store",
-    "summarize",
 ]
 
 

@@ -1,14 +1,35 @@
 """What there is, with formulas and sources: for the terminal and for docs/metrics.md."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from textwrap import fill
 
 from maxsup_analysis.losses import LOSSES
 from maxsup_analysis.metrics import METRICS, Metric
 
 
-def metrics_text() -> str:
-    """Every metric for a terminal."""
-    return "\n\n".join(_metric_text(metric) for metric in METRICS.values())
+@dataclass(frozen=True)
+class Convention:
+    """One variant of a quantity: its id, what it is called, how it differs, and whose it is."""
+
+    name: str
+    label: str
+    differs: str
+    source: str
+
+
+def metrics_text(metrics: Iterable[Metric]) -> str:
+    """Metrics for a terminal."""
+    return "\n\n".join(_metric_text(metric) for metric in metrics)
+
+
+def conventions_of(metrics: Iterable[Metric]) -> list[Convention]:
+    """The metrics that have variants, with how each differs; those of a quantity one after the other."""
+    return [
+        Convention(metric.name, metric.label, metric.differs, metric.source)
+        for metric in metrics
+        if metric.differs and metric.subset == "all"
+    ]
 
 
 def losses_text() -> str:

@@ -1,23 +1,30 @@
 """A value and its standard error, for every metric alike."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.influence import (
-    OVERFLOW,
-    Linearised,
-    MomentGradient,
-    Samples,
-    influences,
-    linearise,
+from maxsup_analysis.class_averages import class_averages
+from maxsup_analysis.errors import Undefined
+from maxsup_analysis.fits import fitted
+from maxsup_analysis.gathering import Wanted, gather, moments_of
+from maxsup_analysis.influence import OVERFLOW, Linearised, MomentGradient, Samples, influences, linearise
+from maxsup_analysis.metrics.metric import (
+    SUBSETS,
+    ClassMetric,
+    Matrix,
+    Metric,
+    MomentMetric,
+    SpectralMetric,
+    Subset,
 )
-from maxsup_analysis.metrics import Metric
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.spectra import spectra_of
+from maxsup_analysis.subsets import membership, restricted
 
 SINGLETON = "a class has one sample, so its sampling variance is unknown"
 NORMAL_95 = 1.959963984540054
@@ -63,21 +70,77 @@ class Estimates(Mapping[str, Estimate]):
 def estimate(
     representation: Representation, metrics: Iterable[Metric], *, standard_errors: bool = True
 ) -> Estimates:
-    """Every metric with its standard error, in two sweeps over the rows.
+    """Every metric with its standard error, in two sweeps over the rows after that for the class means.
 
     The standard error is stratified: samples are taken to be drawn within their class, with the number of
     samples a class fixed. SE^2 = sum over classes of n/(n - 1) sum (influence - its class mean)^2.
+    Metrics of the geometry of some samples alone take the same sweeps over those.
     """
-    entries = linearise(representation, list(metrics))
-    estimates = {entry.metric.name: _without_error(entry) for entry in entries}
-    if not standard_errors:
-        return Estimates(estimates)
+    every = list(metrics)
+    representation = fitted(representation, {need for metric in every for need in metric.needs})
+    of_classes = [metric for metric in every if isinstance(metric, ClassMetric)]
+    whole = [metric for metric in every if not _is_of_a_part(metric) and metric not in of_classes]
+    entries, found = _swept(representation, whole, errors=standard_errors)
+    by_name = {
+        entry.metric.name: _estimated(entry, influence, representation, found) for entry, influence in entries
+    }
+    by_name |= _of_classes(representation, of_classes, found)
+    for subset in SUBSETS:
+        if chosen := [metric for metric in every if _is_of_a_part(metric) and metric.subset == subset]:
+            by_name |= _of_a_part(representation, subset, chosen, found)
+    return Estimates({metric.name: by_name[metric.name] for metric in every}, found)
+
+
+def _swept(
+    representation: Representation, metrics: Sequence[Metric], *, errors: bool
+) -> tuple[list[tuple[Linearised, Tensor | None]], Samples | None]:
+    """Each metric with its influences, where it has any, and the samples that they speak of."""
+    gathered = gather(representation, Wanted.by(metrics, representation.samples, errors=errors))
+    representation = replace(representation, moments=moments_of(representation, gathered))
+    matrices: set[Matrix] = {metric.matrix for metric in metrics if isinstance(metric, SpectralMetric)}
+    spectra = spectra_of(representation, matrices) if matrices else None
+    entries = linearise(representation, gathered, spectra, metrics, errors=errors)
+    if not errors:
+        return [(entry, None) for entry in entries], None
     smooth = [entry for entry in entries if entry.gradient is not None]
-    found = influences(representation, smooth)
-    labels = torch.from_numpy(found.samples.labels)
-    for entry, influence in zip(smooth, found.values, strict=True):
-        estimates[entry.metric.name] = _with_error(entry, influence, labels, representation)
-    return Estimates(estimates, found.samples)
+    found = influences(representation, gathered.kept, spectra, smooth)
+    by_name = {entry.metric.name: row for entry, row in zip(smooth, found.values, strict=True)}
+    return [(entry, by_name.get(entry.metric.name)) for entry in entries], found.samples
+
+
+def _of_classes(
+    representation: Representation, metrics: Sequence[ClassMetric], samples: Samples | None
+) -> dict[str, Estimate]:
+    """Metrics of the spectrum of one class, averaged over classes."""
+    if not metrics:
+        return {}
+    averages = class_averages(representation, metrics, errors=samples is not None)
+    return {
+        metric.name: _estimate_of(found.value, found.influence, found.reason, samples)
+        for metric, found in zip(metrics, averages, strict=True)
+    }
+
+
+def _is_of_a_part(metric: Metric) -> bool:
+    return isinstance(metric, MomentMetric) and metric.subset != "all"
+
+
+def _of_a_part(
+    representation: Representation, subset: Subset, metrics: Sequence[Metric], samples: Samples | None
+) -> dict[str, Estimate]:
+    """Metrics of some samples; the others have no influence on them."""
+    try:
+        part = restricted(representation, subset)
+    except Undefined as reason:
+        return {metric.name: Estimate(math.nan, math.nan, str(reason)) for metric in metrics}
+    entries, _ = _swept(part, metrics, errors=samples is not None)
+    members = membership(representation, subset)
+    estimates = {}
+    for entry, influence in entries:
+        if influence is not None:
+            influence = torch.zeros(len(members), dtype=torch.float64).masked_scatter_(members, influence)
+        estimates[entry.metric.name] = _estimated(entry, influence, part, samples)
+    return estimates
 
 
 def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> float:
@@ -98,27 +161,30 @@ def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]
     return float((within * counts / (counts - 1).clamp(min=1)).sum().sqrt())
 
 
-def _without_error(entry: Linearised) -> Estimate:
-    return Estimate(entry.value, math.nan, entry.reason or NOT_ASKED)
-
-
-def _with_error(
-    entry: Linearised, influence: Tensor, labels: Tensor, representation: Representation
+def _estimated(
+    entry: Linearised, influence: Tensor | None, representation: Representation, samples: Samples | None
 ) -> Estimate:
-    if _leans_on_singletons(entry, representation):
+    if influence is not None and _leans_on_singletons(entry, representation):
         return Estimate(entry.value, math.nan, SINGLETON)
-    error = standard_error(influence, labels)
+    return _estimate_of(entry.value, influence, entry.reason, samples)
+
+
+def _estimate_of(
+    value: float, influence: Tensor | None, reason: str | None, samples: Samples | None
+) -> Estimate:
+    if influence is None or samples is None:
+        return Estimate(value, math.nan, reason or NOT_ASKED)
+    error = standard_error(influence, torch.from_numpy(samples.labels))
     if not math.isfinite(error):
-        return Estimate(entry.value, math.nan, OVERFLOW)
-    return Estimate(entry.value, error, None, influence)
+        return Estimate(value, math.nan, OVERFLOW)
+    return Estimate(value, error, None, influence)
 
 
 def _leans_on_singletons(entry: Linearised, representation: Representation) -> bool:
     """Whether the metric depends on a class that has one sample, whose spread nobody knows."""
-    single = representation.moments.features.counts == 1
-    if not isinstance(entry.gradient, MomentGradient):
+    single = representation.means.features.counts == 1
+    gradient = entry.gradient
+    if not isinstance(gradient, MomentGradient) or gradient.scatter is not None or gradient.in_span:
         return bool(single.any())
-    touched = entry.gradient.features.touched | entry.gradient.directions.touched
-    if entry.gradient.scatter is not None:
-        touched = torch.ones_like(touched)
-    return bool((touched & single).any())
+    touched = [part for part in (gradient.features.touched, gradient.directions.touched) if part is not None]
+    return any(bool((part & single).any()) for part in touched)

@@ -2,52 +2,47 @@
 
 A metric is a differentiable function of sample weights; the influence of a sample is the derivative with
 respect to its weight, at weight one (the infinitesimal jackknife). The gradient with respect to moments or
-totals is taken once; one sweep over the rows then gives each sample's share of them.
+totals is taken once; one more sweep over the rows then gives each sample's share of them.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.metrics import Metric, MomentMetric, SampleMetric
-from maxsup_analysis.moments import ClassMoments, ClusterMoments, directions_of
-from maxsup_analysis.representation import Representation, Rows
+from maxsup_analysis.gathering import Gathered, Kept
+from maxsup_analysis.metrics.metric import Metric, MomentMetric, OrderMetric, SampleMetric, SpectralMetric
+from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments, SpanScatter
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.rows import Rows
+from maxsup_analysis.spectra import Spectra, Spectrum
+from maxsup_analysis.tile import Tile
 
 OVERFLOW = "the computation left the range of float64; scale the features"
 
 
 @dataclass(frozen=True)
 class ClusterGradient:
-    """Derivatives of a metric with respect to the counts, means and spreads of one kind of points."""
+    """Derivatives of a metric with respect to the moments of one kind of points; None where it depends on none."""
 
-    counts: Float64[Tensor, " K"]
-    means: Float64[Tensor, "K D"] | None
+    counts: Float64[Tensor, " K"] | None
+    offsets: Float64[Tensor, "K D"] | None
     spreads: Float64[Tensor, " K"] | None
-
-    def share(
-        self, counts: Float64[Tensor, " K"], deviations: Float64[Tensor, "B D"], labels: Int64[Tensor, " B"]
-    ) -> Float64[Tensor, " B"]:
-        """What the weight of each point changes: d mean = deviation / n, d spread = |deviation|^2."""
-        total = self.counts[labels]
-        if self.means is not None:
-            total = total + (deviations * (self.means / counts.clamp(min=1)[:, None])[labels]).sum(1)
-        if self.spreads is not None:
-            total = total + self.spreads[labels] * deviations.square().sum(1)
-        return total
+    inside: Float64[Tensor, ""] | None
+    distance: Float64[Tensor, ""] | None
 
     @property
-    def touched(self) -> Tensor:
+    def touched(self) -> Tensor | None:
         """The classes whose mean or spread matters."""
-        parts = [self.means.abs().sum(1)] if self.means is not None else []
-        parts += [self.spreads.abs()] if self.spreads is not None else []
-        return sum(parts, torch.zeros_like(self.counts)) > 0
+        parts = [] if self.offsets is None else [self.offsets.abs().sum(1)]
+        parts += [] if self.spreads is None else [self.spreads.abs()]
+        return sum(parts[1:], parts[0]) > 0 if parts else None
 
 
 @dataclass(frozen=True)
@@ -58,29 +53,33 @@ class MomentGradient:
     directions: ClusterGradient
     scatter: Float64[Tensor, "D D"] | None
 
+    @property
+    def in_span(self) -> bool:
+        """Whether the scatter in the span of the class means matters: that of every class."""
+        parts = (
+            self.features.inside,
+            self.features.distance,
+            self.directions.inside,
+            self.directions.distance,
+        )
+        return any(part is not None for part in parts)
+
+
+Gradient = MomentGradient | Tensor
+
 
 @dataclass(frozen=True)
 class Linearised:
     """A metric at its value, and how it changes with what it is a function of.
 
-    gradient: for a MomentMetric a MomentGradient, for a SampleMetric one number a total; None where the
-    value does not exist or has no derivative, for the reason given.
+    gradient: for a MomentMetric a MomentGradient; else a number for each total, eigenvalue or sample. None where
+    the value does not exist or has no derivative, for the reason given.
     """
 
     metric: Metric
     value: float
-    gradient: MomentGradient | Float64[Tensor, " P"] | None
+    gradient: Gradient | None
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Totals:
-    """For each metric the sums over samples that it combines, or why there are none."""
-
-    by_name: Mapping[str, Tensor | Undefined]
-
-    def __add__(self, other: "Totals") -> "Totals":
-        return Totals({name: _sum(part, other.by_name[name]) for name, part in self.by_name.items()})
 
 
 @dataclass(frozen=True)
@@ -99,34 +98,48 @@ class Influences:
     values: Float64[Tensor, "P N"]
 
 
-def linearise(representation: Representation, metrics: Sequence[Metric]) -> list[Linearised]:
-    """Value and gradient of each metric; one sweep over the rows where a metric needs totals."""
-    totals = _totals(representation, [metric for metric in metrics if isinstance(metric, SampleMetric)])
-    return [_linearised(metric, representation, totals) for metric in metrics]
-
-
-def influences(representation: Representation, entries: Sequence[Linearised]) -> Influences:
-    """The influence of every sample on each of P linearised metrics; one sweep over the rows."""
-    share = partial(_block_influences, representation=representation.summary, entries=tuple(entries))
-    parts = list(representation.blocks.map(share))
-    return Influences(
-        Samples(
-            np.concatenate([part.samples.ids for part in parts]),
-            np.concatenate([part.samples.labels for part in parts]),
-        ),
-        torch.cat([part.values for part in parts], 1),
+def linearise(
+    representation: Representation,
+    gathered: Gathered,
+    spectra: Spectra | None,
+    metrics: Sequence[Metric],
+    *,
+    errors: bool,
+) -> list[Linearised]:
+    """Value and, where errors are wanted, gradient of each metric."""
+    evaluate = partial(
+        _evaluated, representation=representation, gathered=gathered, spectra=spectra, errors=errors
     )
+    return [_linearised(metric, evaluate) for metric in metrics]
 
 
-def _linearised(
-    metric: Metric, representation: Representation, totals: Mapping[str, Tensor | Undefined]
-) -> Linearised:
+def influences(
+    representation: Representation, kept: Kept, spectra: Spectra | None, entries: Sequence[Linearised]
+) -> Influences:
+    """The influence of every sample on each of P linearised metrics; one sweep over the rows."""
+    swept = [entry for entry in entries if entry.metric.name not in kept.columns]
+    plan = _Plan.of(representation, spectra, swept)
+    share = partial(_block_influences, representation=representation.summary, plan=plan)
+    parts = list(representation.blocks.map(share))
+    samples = Samples(
+        np.concatenate([part.samples.ids for part in parts]),
+        np.concatenate([part.samples.labels for part in parts]),
+    )
+    shares = iter(torch.cat([part.values for part in parts], 1))
+    return Influences(
+        samples,
+        torch.stack([
+            _of_kept(entry, kept) if entry.metric.name in kept.columns else _with_span(entry, next(shares), kept)
+            for entry in entries
+        ])
+        if entries
+        else torch.empty(0, len(samples.ids), dtype=torch.float64),
+    )  # fmt: skip
+
+
+def _linearised(metric: Metric, evaluate: Callable[[Metric], tuple[float, Gradient | None]]) -> Linearised:
     try:
-        if isinstance(metric, MomentMetric):
-            value, gradient = _moment_gradient(metric, representation)
-        else:
-            assert isinstance(metric, SampleMetric)
-            value, gradient = _total_gradient(metric, totals[metric.name])
+        value, gradient = evaluate(metric)
     except Undefined as reason:
         return Linearised(metric, math.nan, None, str(reason))
     except NotSmooth as point:
@@ -136,113 +149,241 @@ def _linearised(
     return Linearised(metric, value, gradient)
 
 
-def _moment_gradient(metric: MomentMetric, representation: Representation) -> tuple[float, MomentGradient]:
-    moments = representation.moments
-    leaves = [
-        part.detach().clone().requires_grad_()
-        for cluster in (moments.features, moments.directions)
-        for part in (cluster.counts, cluster.means, cluster.spreads)
-    ]
-    scatter = moments.scatter.detach().requires_grad_()
-    value = metric.value(
-        replace(
-            representation,
-            moments=ClassMoments(
-                ClusterMoments(leaves[0], leaves[1], moments.features.residuals, leaves[2]),
-                ClusterMoments(leaves[3], leaves[4], moments.directions.residuals, leaves[5]),
-                scatter,
-            ),
-        )
-    )
-    # A metric of the head alone depends on no sample.
-    gradients = (
-        torch.autograd.grad(value, [*leaves, scatter], allow_unused=True)
-        if value.requires_grad
-        else [None] * (len(leaves) + 1)
-    )
-    zeros = torch.zeros_like(moments.features.counts)
-    features, directions = (
-        ClusterGradient(zeros if part[0] is None else part[0], part[1], part[2])
-        for part in (gradients[:3], gradients[3:6])
-    )
-    return value.item(), MomentGradient(features, directions, gradients[6])
+def _evaluated(
+    metric: Metric,
+    representation: Representation,
+    gathered: Gathered,
+    spectra: Spectra | None,
+    errors: bool,
+) -> tuple[float, Gradient | None]:
+    """Value and gradient of one metric."""
+    with torch.set_grad_enabled(errors):
+        if isinstance(metric, MomentMetric):
+            return _moment_gradient(metric, representation, errors=errors)
+        if isinstance(metric, SampleMetric):
+            return _vector_gradient(metric.combine, gathered.totals[metric.name], errors=errors)
+        if isinstance(metric, SpectralMetric):
+            assert spectra is not None, "spectral metrics need the scatter"
+            return _vector_gradient(metric.value, spectra.of(metric.matrix).values, errors=errors)
+        assert isinstance(metric, OrderMetric)
+        columns = gathered.kept.columns[metric.name]
+        if isinstance(columns, Undefined):
+            raise columns
+        weights = torch.ones(len(columns), dtype=torch.float64)
+        return _vector_gradient(partial(metric.value, columns), weights, errors=errors)
 
 
-def _total_gradient(metric: SampleMetric, totals: Tensor | Undefined) -> tuple[float, Tensor]:
-    if isinstance(totals, Undefined):
-        raise totals
-    leaf = totals.detach().clone().requires_grad_()
-    value = metric.combine(leaf)
+def _vector_gradient(
+    value_of: Callable[[Tensor], Tensor], vector: Tensor | Undefined, *, errors: bool
+) -> tuple[float, Tensor | None]:
+    if isinstance(vector, Undefined):
+        raise vector
+    leaf = vector.detach().clone().requires_grad_(errors)
+    value = value_of(leaf)
+    if not value.requires_grad:
+        return value.item(), torch.zeros_like(vector) if errors else None
     return value.item(), torch.autograd.grad(value, leaf)[0]
 
 
-def _totals(
-    representation: Representation, metrics: Sequence[SampleMetric]
-) -> Mapping[str, Tensor | Undefined]:
-    """The sums over samples that each metric combines, or why there are none."""
-    if not metrics:
-        return {}
-    block_totals = partial(_block_totals, representation=representation.summary, metrics=tuple(metrics))
-    totals = representation.blocks.total(block_totals)
-    assert totals is not None, "a representation has rows"
-    return totals.by_name
+def _moment_gradient(
+    metric: MomentMetric, representation: Representation, *, errors: bool
+) -> tuple[float, MomentGradient | None]:
+    moments = representation.known_moments
+    if not errors:
+        return metric.value(representation).item(), None
+    features, directions = _leaves(moments.features), _leaves(moments.directions)
+    scatter = None if moments.scatter is None else moments.scatter.detach().clone().requires_grad_()
+    watched = ClassMoments(
+        _watched(moments.features, features), _watched(moments.directions, directions), scatter
+    )
+    value = metric.value(replace(representation, moments=watched))
+    leaves = [leaf for leaf in (*features, *directions, scatter) if leaf is not None]
+    # A metric of the head alone depends on no sample.
+    found: Sequence[Tensor | None] = [None] * len(leaves)
+    if value.requires_grad:
+        found = torch.autograd.grad(value, leaves, allow_unused=True)
+    gradients = iter(found)
+    parts = [None if leaf is None else next(gradients) for leaf in (*features, *directions, scatter)]
+    return value.item(), MomentGradient(ClusterGradient(*parts[:5]), ClusterGradient(*parts[5:10]), parts[10])
 
 
-def _block_totals(rows: Rows, representation: Representation, metrics: Sequence[SampleMetric]) -> Totals:
-    return Totals({metric.name: _contributed(metric, rows, representation) for metric in metrics})
+def _leaves(moments: ClusterMoments) -> tuple[Tensor | None, ...]:
+    """What a metric of moments is differentiated by, in the order of ClusterGradient."""
+    span = moments.span_scatter
+    parts = (
+        moments.counts,
+        moments.offsets,
+        moments.spreads,
+        None if span is None else span.inside,
+        None if span is None else span.distance,
+    )
+    return tuple(None if part is None else part.detach().clone().requires_grad_() for part in parts)
 
 
-def _contributed(metric: SampleMetric, rows: Rows, representation: Representation) -> Tensor | Undefined:
-    try:
-        return metric.contributions(rows, representation).sum(0)
-    except Undefined as reason:
-        # Without what it was raised through, which would keep the rows alive.
-        return reason.with_traceback(None)
+def _watched(moments: ClusterMoments, leaves: tuple[Tensor | None, ...]) -> ClusterMoments:
+    counts, offsets, spreads, inside, distance = leaves
+    assert counts is not None and offsets is not None and spreads is not None
+    span = None
+    known = moments.span_scatter
+    if known is not None and inside is not None and distance is not None:
+        span = SpanScatter(inside, distance, known.inside_slope, known.distance_slope)
+    return ClusterMoments(moments.origin, counts, offsets, spreads, span)
 
 
-def _sum(first: Tensor | Undefined, second: Tensor | Undefined) -> Tensor | Undefined:
-    if isinstance(first, Undefined):
-        return first
-    return second if isinstance(second, Undefined) else first + second
+def _of_kept(entry: Linearised, kept: Kept) -> Float64[Tensor, " N"]:
+    """Influences that need no sweep: those of a metric whose columns were kept."""
+    assert isinstance(entry.gradient, Tensor)
+    columns = kept.columns[entry.metric.name]
+    assert isinstance(columns, Tensor), "a metric without columns has no gradient"
+    return entry.gradient if isinstance(entry.metric, OrderMetric) else columns @ entry.gradient
 
 
-def _block_influences(
-    rows: Rows, representation: Representation, entries: Sequence[Linearised]
-) -> Influences:
-    points = _Deviations.of(rows, representation.moments)
-    shares = [torch.empty(0, len(rows.labels), dtype=torch.float64)]
-    for entry in entries:
-        if isinstance(entry.gradient, MomentGradient):
-            shares.append(points.share(entry.gradient)[None])
-        else:
-            assert isinstance(entry.metric, SampleMetric) and entry.gradient is not None
-            shares.append((entry.metric.contributions(rows, representation) @ entry.gradient)[None])
-    return Influences(Samples(rows.ids, rows.labels.numpy()), torch.cat(shares))
+def _with_span(entry: Linearised, share: Float64[Tensor, " N"], kept: Kept) -> Float64[Tensor, " N"]:
+    """The share with what the sample adds to the scatter in the span, which was kept."""
+    if not isinstance(entry.gradient, MomentGradient):
+        return share
+    pairs = ((entry.gradient.features, kept.span), (entry.gradient.directions, kept.direction_span))
+    for gradient, columns in pairs:
+        for slope, column in ((gradient.inside, 0), (gradient.distance, 1)):
+            if slope is not None and columns is not None:
+                share = share + slope * columns[:, column]
+    return share
 
 
 @dataclass(frozen=True)
-class _Deviations:
-    """Each point of a block, and its direction, as seen from the mean of its class."""
+class _ClusterPlan:
+    """The gradients of P metrics with respect to the moments of one kind of points, side by side.
 
-    moments: ClassMoments
-    labels: Int64[Tensor, " B"]
-    features: Float64[Tensor, "B D"]
-    directions: Float64[Tensor, "B D"]
-    has_direction: Tensor
+    constants: what each sample of a class adds, whatever it is. slopes: what its deviation is multiplied with.
+    """
+
+    constants: Float64[Tensor, "K P"]
+    squares: Float64[Tensor, "K P"]
+    slopes: Float[Tensor, "K P2 D"]
+    slope_of: tuple[int, ...]
 
     @classmethod
-    def of(cls, rows: Rows, moments: ClassMoments) -> "_Deviations":
-        units, nonzero = directions_of(rows.features)
-        directions = moments.directions.deviations(units, rows.labels) * nonzero[:, None]
+    def of(
+        cls, gradients: Sequence[ClusterGradient], means: ClusterMeans, dtype: torch.dtype
+    ) -> "_ClusterPlan":
+        K, D = means.offsets.shape
+        none = torch.zeros(K, dtype=torch.float64)
+        slope_of = tuple(n for n, gradient in enumerate(gradients) if gradient.offsets is not None)
+        slopes = torch.empty(K, len(slope_of), D, dtype=dtype)
+        for place, n in enumerate(slope_of):
+            offsets = gradients[n].offsets
+            assert offsets is not None
+            slopes[:, place] = offsets / means.counts.clamp(min=1)[:, None]
         return cls(
-            moments, rows.labels, moments.features.deviations(rows.features, rows.labels), directions, nonzero
+            torch.stack([none if one.counts is None else one.counts for one in gradients], 1),
+            torch.stack([none if one.spreads is None else one.spreads for one in gradients], 1),
+            slopes,
+            slope_of,
         )
 
-    def share(self, gradient: MomentGradient) -> Float64[Tensor, " B"]:
-        counts = self.moments.features.counts
-        total = gradient.features.share(counts, self.features, self.labels)
-        counts = self.moments.directions.counts
-        total = total + gradient.directions.share(counts, self.directions, self.labels) * self.has_direction
-        if gradient.scatter is not None:
-            total = total + (self.features @ gradient.scatter * self.features).sum(1)
-        return total
+    def shares(
+        self, labels: Int64[Tensor, " B"], deviations: Float64[Tensor, "B D"], squares: Float64[Tensor, " B"]
+    ) -> Float64[Tensor, "B P"]:
+        """D mean = deviation / n, d spread = |deviation|^2; labels are sorted."""
+        shares = self.constants[labels] + self.squares[labels] * squares[:, None]
+        if self.slope_of:
+            points = deviations.to(self.slopes.dtype)
+            along = points.new_empty(len(labels), len(self.slope_of))
+            for label, start, stop in _runs(labels):
+                torch.mm(points[start:stop], self.slopes[label].T, out=along[start:stop])
+            shares[:, list(self.slope_of)] += along
+        return shares
+
+
+def _runs(labels: Int64[Tensor, " B"]) -> Iterator[tuple[int, int, int]]:
+    """Each label with where it starts and stops."""
+    values, counts = labels.unique_consecutive(return_counts=True)
+    stops = counts.cumsum(0)
+    return zip(values.tolist(), (stops - counts).tolist(), stops.tolist(), strict=True)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """All gradients of P metrics whose shares a sweep finds."""
+
+    moments: tuple[int, ...]
+    features: _ClusterPlan | None
+    directions: _ClusterPlan | None
+    scatters: tuple[tuple[int, Tensor], ...]
+    samples: tuple[tuple[int, SampleMetric, Tensor], ...]
+    spectra: tuple[tuple[tuple[int, ...], Spectrum, Tensor], ...]
+    size: int
+
+    @classmethod
+    def of(
+        cls, representation: Representation, spectra: Spectra | None, entries: Sequence[Linearised]
+    ) -> "_Plan":
+        dtype = _precision(representation)
+        of_moments = [
+            (n, one.gradient) for n, one in enumerate(entries) if isinstance(one.gradient, MomentGradient)
+        ]
+        means, gradients = representation.means, [gradient for _, gradient in of_moments]
+        return cls(
+            tuple(n for n, _ in of_moments),
+            _ClusterPlan.of([one.features for one in gradients], means.features, dtype)
+            if gradients
+            else None,
+            _ClusterPlan.of([one.directions for one in gradients], means.directions, dtype)
+            if gradients
+            else None,
+            tuple((n, one.scatter.to(dtype)) for n, one in of_moments if one.scatter is not None),
+            tuple(
+                (n, one.metric, one.gradient)
+                for n, one in enumerate(entries)
+                if isinstance(one.metric, SampleMetric) and isinstance(one.gradient, Tensor)
+            ),
+            () if spectra is None else tuple(_of_spectra(spectra, entries)),
+            len(entries),
+        )
+
+
+def _of_spectra(
+    spectra: Spectra, entries: Sequence[Linearised]
+) -> Iterator[tuple[tuple[int, ...], Spectrum, Tensor]]:
+    """For each matrix the metrics of its eigenvalues, and their gradients, D x P."""
+    for matrix, spectrum in spectra.by_matrix.items():
+        chosen = [
+            (n, one.gradient)
+            for n, one in enumerate(entries)
+            if isinstance(one.metric, SpectralMetric) and one.metric.matrix == matrix
+        ]
+        if chosen:
+            yield tuple(n for n, _ in chosen), spectrum, torch.stack([slope for _, slope in chosen], 1)  # type: ignore[misc]
+
+
+def _precision(representation: Representation) -> torch.dtype:
+    """Of products with deviations: float64 where the features are, else float32."""
+    first = next(iter(representation.blocks))
+    return torch.float64 if first.features.dtype == torch.float64 else torch.float32
+
+
+def _block_influences(rows: Rows, representation: Representation, plan: _Plan) -> Influences:
+    order = rows.labels.argsort(stable=True)
+    shares = torch.zeros(len(rows), plan.size, dtype=torch.float64)
+    start = 0
+    for part in rows.take(order).tiles():
+        tile = Tile(part, representation)
+        shares[order[start : start + len(part)]] = _tile_influences(tile, plan)
+        start += len(part)
+    return Influences(Samples(rows.ids, rows.labels.numpy()), shares.T)
+
+
+def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
+    shares = torch.zeros(len(tile), plan.size, dtype=torch.float64)
+    if plan.features is not None and plan.directions is not None:
+        of_features = plan.features.shares(tile.labels, tile.deviations, tile.squares)
+        of_directions = plan.directions.shares(tile.labels, tile.direction_deviations, tile.direction_squares)
+        shares[:, list(plan.moments)] = of_features + of_directions * tile.has_direction[:, None]
+    for n, slope in plan.scatters:
+        deviations = tile.deviations.to(slope.dtype)
+        shares[:, n] += (deviations @ slope * deviations).sum(1, dtype=torch.float64)
+    for n, metric, gradient in plan.samples:
+        shares[:, n] = metric.shares(tile, gradient)
+    for chosen, spectrum, gradients in plan.spectra:
+        shares[:, list(chosen)] = spectrum.shares(tile, gradients)
+    return shares

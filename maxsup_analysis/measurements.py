@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,16 +14,9 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.estimates import Estimate, estimate
 from maxsup_analysis.influence import Samples
 from maxsup_analysis.metrics import METRICS, Metric
-from maxsup_analysis.metrics.neural_collapse import mean_contrasts, numerical_rank
-from maxsup_analysis.representation import (
-    Representation,
-    RowBlocks,
-    Rows,
-    class_numbers,
-    head_of,
-    represent,
-    with_logits,
-)
+from maxsup_analysis.metrics.groups import chosen
+from maxsup_analysis.representation import Representation, class_numbers, head_of, represent
+from maxsup_analysis.rows import RowBlocks, Rows
 
 FORMAT = "maxsup-analysis measurements, version 1"
 BLOCK = 4096
@@ -50,6 +43,9 @@ class Measurements(Mapping[str, Estimate]):
         if name not in self.estimates:
             raise InputError(f"{name} was not measured; there are: {', '.join(self.estimates)}")
         return self.estimates[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.estimates
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.estimates)
@@ -112,8 +108,11 @@ def measure(
     bias: Array | None = None,
     *,
     ids: np.ndarray | None = None,
+    groups: Sequence[str] = (),
 ) -> Measurements:
-    """Every metric of N features (N x D) with integer labels (N), each with its standard error.
+    """The metrics of N features (N x D) with integer labels (N), each with its standard error.
+
+    groups: which ones, such as "nc" or "all", or metrics by name; the standard ones where none is given.
 
     logits (N x K), weight (K x D) and bias (K) are those of the classifier; what they are needed for is NaN
     with a reason where they lack. Logits that lack are computed from the head. Arrays or tensors of any
@@ -130,7 +129,8 @@ def measure(
         >>> measurements["accuracy"].reason
         'there are neither logits nor a head to compute them from'
     """
-    return measure_representation(represent_arrays(features, labels, logits, weight, bias, ids=ids))
+    representation = represent_arrays(features, labels, logits, weight, bias, ids=ids)
+    return measure_representation(representation, metrics=chosen(groups))
 
 
 def represent_arrays(
@@ -152,14 +152,13 @@ def represent_arrays(
     rows = Rows(
         np.arange(len(y)) if ids is None else np.asarray(ids),
         y.long(),
-        x.double(),
-        None if z is None else z.double(),
+        x,
+        z if z is None or z.is_floating_point() else z.double(),
     )
     head = head_of(w, b)
     K = next((len(a) for a in (w, class_names) if a is not None), None)
     K = K or (z.shape[1] if z is not None else int(y.max()) + 1 if len(y) else 1)
-    blocks = RowBlocks(tuple(with_logits(block, head) for block in _blocks(rows)))
-    return represent(blocks, class_names=class_names or class_numbers(K), head=head)
+    return represent(RowBlocks(_blocks(rows)), class_names=class_names or class_numbers(K), head=head)
 
 
 def require_shapes(
@@ -196,9 +195,9 @@ def measure_representation(
     standard_errors: bool = True,
     provenance: Mapping[str, object] | None = None,
 ) -> Measurements:
-    """Every metric of a representation; see `measure`."""
-    chosen = METRICS.values() if metrics is None else metrics
-    estimates = estimate(representation, chosen, standard_errors=standard_errors)
+    """The standard metrics of a representation, or others; see `measure`."""
+    every = chosen(()) if metrics is None else metrics
+    estimates = estimate(representation, every, standard_errors=standard_errors)
     return Measurements(
         estimates=estimates.by_name,
         size={
@@ -214,7 +213,7 @@ def measure_representation(
 
 def remarks(representation: Representation) -> tuple[str, ...]:
     """What the data leave out or limit, one sentence each."""
-    features, directions = representation.moments.features, representation.moments.directions
+    features, directions = representation.means.features, representation.means.directions
     K, D = len(representation.occupied), representation.dimensions
     found = []
     if missing := _named(representation, features.counts == 0):
@@ -231,7 +230,7 @@ def remarks(representation: Representation) -> tuple[str, ...]:
         found.append(
             f"{K} class means in {D} dimensions cannot form a simplex: ETF errors are at least {floor:.4f}"
         )
-    if K > 1 and (rank := numerical_rank(mean_contrasts(representation))) < min(K - 1, D):
+    if K > 1 and (rank := representation.span.rank) < min(K - 1, D):
         found.append(f"class means are linearly dependent: they span {rank} of {min(K - 1, D)} dimensions")
     return tuple(found)
 
@@ -241,17 +240,9 @@ def _named(representation: Representation, chosen: Tensor) -> str:
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
-def _blocks(rows: Rows) -> list[Rows]:
+def _blocks(rows: Rows) -> tuple[Rows, ...]:
     """Blocks of bounded size, so that no step needs more than a block's worth of scratch memory."""
-    return [
-        Rows(
-            rows.ids[start : start + BLOCK],
-            rows.labels[start : start + BLOCK],
-            rows.features[start : start + BLOCK],
-            None if rows.logits is None else rows.logits[start : start + BLOCK],
-        )
-        for start in range(0, len(rows.ids), BLOCK)
-    ]
+    return tuple(rows.part(slice(start, start + BLOCK)) for start in range(0, len(rows), BLOCK))
 
 
 def _refuse(name: str, expected: str, got: Tensor) -> None:

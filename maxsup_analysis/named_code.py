@@ -19,7 +19,7 @@ def named_code(name: str, *, returns: str) -> Callable[..., object]:
     returns: what calling it gives, for the sentence that says that there is none.
     """
     place, _, factory = name.rpartition(":")
-    module = _file_module(Path(place)) if place.endswith(".py") else _imported(place)
+    module = run_file(Path(place)) if place.endswith(".py") else _imported(place)
     builder = getattr(module, factory, None)
     if not callable(builder):
         callables = [
@@ -33,11 +33,10 @@ def named_code(name: str, *, returns: str) -> Callable[..., object]:
     return builder
 
 
-def _file_module(path: Path) -> ModuleType:
+def run_file(path: Path) -> ModuleType:
+    """Run a Python file of the user's."""
     if not path.is_file():
-        raise InputError(
-            f"expected a Python file at {path}, got nothing there; check the path before the colon"
-        )
+        raise InputError(f"expected a Python file at {path}, got nothing there; check the path")
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)

@@ -1,17 +1,22 @@
 """The story in a handful of functions: checkpoint, features, measurements, comparison, report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maxsup_analysis.arrays import holds_arrays, read_arrays
+from maxsup_analysis.breakdown import BREAKDOWNS, Breakdown
 from maxsup_analysis.comparison import Comparison, compare
 from maxsup_analysis.containers import read
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import FeatureStore, is_store, open_store
 from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.losses import LOSSES
+from maxsup_analysis.matching import matched_per_class
 from maxsup_analysis.measurements import Measurements, measure_representation
+from maxsup_analysis.metrics import METRICS, Metric
+from maxsup_analysis.metrics.groups import STANDARD, chosen
+from maxsup_analysis.named_code import run_file
 from maxsup_analysis.progress import track
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.version import __version__
@@ -56,17 +61,51 @@ def _looks_like_checkpoint(folder: Path) -> bool:
     return any((folder / name).exists() for name in (".metadata", "config.json", "latest", "params.json"))
 
 
-def measure_source(source: Source, *, standard_errors: bool = True) -> Measurements:
-    """Every metric of a source."""
+def chosen_metrics(groups: Sequence[str] | None, files: Sequence[Path] | None = None) -> list[Metric]:
+    """The metrics of groups, or of that name; those of the user's files come along.
+
+    groups: names with commas between them, none for the standard ones. Raises InputError for an unknown name.
+    """
+    before = set(METRICS)
+    for file in files or ():
+        run_file(file)
+    own = [name for name in METRICS if name not in before]
+    if files and not own:
+        raise InputError(
+            f"expected metrics in {files[0]}, got none; decorate a function as docs/metrics.md shows"
+        )
+    names = [name for text in groups or () for name in text.split(",") if name]
+    return chosen([*(names or [STANDARD]), *own])
+
+
+def matched(source: Source, n: int) -> Source:
+    """The source with at most n samples a class, and a note of it."""
+    provenance = {**source.provenance, "matched_per_class": n}
+    return replace(source, representation=matched_per_class(source.representation, n), provenance=provenance)
+
+
+def measure_source(
+    source: Source, *, metrics: Sequence[Metric] | None = None, standard_errors: bool = True
+) -> Measurements:
+    """The standard metrics of a source, or others."""
     return measure_representation(
-        source.representation, standard_errors=standard_errors, provenance=source.provenance
+        source.representation,
+        metrics=metrics,
+        standard_errors=standard_errors,
+        provenance=source.provenance,
     )
 
 
-def open_named(arguments: Sequence[str]) -> dict[str, list[Source]]:
+def break_down(source: Source, by: str) -> Breakdown:
+    """The table of a source by class, or by decile of confidence."""
+    return BREAKDOWNS[by](source.representation)
+
+
+def open_named(arguments: Sequence[str], *, match_per_class: int | None = None) -> dict[str, list[Source]]:
     """NAME=PATH[,PATH...], PATH, or a folder of stores, to the runs of each name.
 
     What has no name takes the title of its loss, so that the runs of a loss come together.
+    match_per_class: at most so many samples a class of each.
     """
     named: dict[str, list[Source]] = {}
     for argument in arguments:
@@ -74,11 +113,18 @@ def open_named(arguments: Sequence[str]) -> dict[str, list[Source]]:
         for path in (paths if given else argument).split(","):
             for source in _sources_under(Path(path)):
                 key = name or source.loss or source.path.stem
+                if match_per_class is not None:
+                    source = matched(source, match_per_class)
                 named.setdefault(key, []).append(source)
     return named
 
 
-def compare_named(named: Mapping[str, Sequence[Source]], *, baseline: str | None = None) -> Comparison:
+def compare_named(
+    named: Mapping[str, Sequence[Source]],
+    *,
+    baseline: str | None = None,
+    metrics: Sequence[Metric] | None = None,
+) -> Comparison:
     """Measure every run and compare the names; CE is the baseline unless said otherwise, else the first."""
     sources = [source for group in named.values() for source in group]
     prints = {
@@ -94,7 +140,7 @@ def compare_named(named: Mapping[str, Sequence[Source]], *, baseline: str | None
     runs: dict[str, list[Measurements]] = {name: [] for name in named}
     steps = ((name, source) for name, group in named.items() for source in group)
     for name, source in track(steps, total, "measuring"):
-        runs[name].append(measure_source(source))
+        runs[name].append(measure_source(source, metrics=metrics))
     return compare(runs, baseline=baseline or ("CE" if "CE" in runs else None))
 
 

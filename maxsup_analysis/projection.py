@@ -11,7 +11,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.representation import Representation, all_rows
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.rows import all_rows
 
 Basis = Literal["templates", "centroids"]
 Center = Literal["none", "mean"]
@@ -62,7 +63,7 @@ def closest_classes(representation: Representation) -> tuple[int, int, int]:
     """The two classes whose means are closest, and the class nearest to both: the ones that get confused."""
     if len(representation.occupied) < 3:
         raise InputError(f"expected three classes with samples, got {len(representation.occupied)}")
-    means = representation.classes.centred_means
+    means = representation.class_means.centred_means
     distances = torch.cdist(means, means).fill_diagonal_(torch.inf)
     first, second = divmod(int(distances.argmin()), len(means))
     both = distances[first] + distances[second]

@@ -10,6 +10,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.figures import FIGURES, FigureOptions, require_suffix, save, svg_of
 from maxsup_analysis.figures.metrics import comparison_rows, interval_rows_figure
 from maxsup_analysis.files import whole_file
+from maxsup_analysis.metrics import Metric
 from maxsup_analysis.pipeline import Source, compare_named, measure_source
 from maxsup_analysis.progress import track
 from maxsup_analysis.projection import Basis, Center
@@ -69,6 +70,7 @@ def write_report(
     *,
     html: Path | None = None,
     baseline: str | None = None,
+    metrics: Sequence[Metric] | None = None,
     title: str = "",
     compared: Comparison | None = None,
 ) -> None:
@@ -79,9 +81,9 @@ def write_report(
     sources = [source for group in named.values() for source in group]
     if len(sources) == 1:
         plates = _plates(named, None)
-        report = single_report(measure_source(sources[0]), plates, title=title)
+        report = single_report(measure_source(sources[0], metrics=metrics), plates, title=title)
     else:
-        compared = compared or compare_named(named, baseline=baseline)
+        compared = compared or compare_named(named, baseline=baseline, metrics=metrics)
         report = comparison_report(compared, _plates(named, compared), title=title)
     with whole_file(output) as partial:
         partial.write_bytes(render_pdf(report))

@@ -1,19 +1,24 @@
-"""What metrics and figures may look at: the moments, the head, and the rows behind them."""
+"""What metrics and figures may look at: means and moments, the head, and the rows behind them."""
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Protocol, TypeVar, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
-from maxsup_analysis.moments import ClassMoments, ClusterMoments, Sum, added, summarize
-
-T = TypeVar("T")
+from maxsup_analysis.moments import (
+    ClassMeans,
+    ClassMoments,
+    ClassSums,
+    ClusterMeans,
+    ClusterMoments,
+    ClusterSums,
+    directions_of,
+)
+from maxsup_analysis.rows import Blocks, RowBlocks, Rows, checked
+from maxsup_analysis.span import Span
 
 
 @dataclass(frozen=True)
@@ -30,114 +35,61 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """B samples: ids, labels, penultimate features and, where they are known, logits; float64."""
-
-    ids: np.ndarray
-    labels: Int64[Tensor, " B"]
-    features: Float64[Tensor, "B D"]
-    logits: Float64[Tensor, "B K"] | None = None
-
-    @cached_property
-    def known_logits(self) -> Float64[Tensor, "B K"]:
-        """The logits, for metrics that cannot do without."""
-        if self.logits is None:
-            raise Undefined("there are neither logits nor a head to compute them from")
-        return self.logits
-
-    @cached_property
-    def true_logits(self) -> Float64[Tensor, " B"]:
-        """The logit of the true class."""
-        return self.known_logits.gather(1, self.labels[:, None])[:, 0]
-
-    @cached_property
-    def log_probabilities(self) -> Float64[Tensor, "B K"]:
-        """Log of the softmax at temperature 1."""
-        return self.known_logits.log_softmax(1)
-
-    @cached_property
-    def predictions(self) -> Int64[Tensor, " B"]:
-        """The class of the largest logit; of several equal ones, the first."""
-        return self.known_logits.argmax(1)
-
-    @cached_property
-    def correct(self) -> Float64[Tensor, " B"]:
-        """1 where the prediction is the label, else 0."""
-        return (self.predictions == self.labels).double()
-
-
-@runtime_checkable
-class Blocks(Protocol):
-    """Rows cut into blocks, which can be read any number of times, always in the same order.
-
-    A sweep over all rows is a function of one block, applied here or elsewhere: whoever implements this
-    decides by how many threads or machines. Functions and what they give have to be picklable.
-    """
-
-    def __iter__(self) -> Iterator[Rows]: ...
-
-    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
-        """What the function makes of each block, in the order of the blocks."""
-        ...
-
-    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
-        """The sum of that, added in the order of `moments.added`; None where there are no blocks."""
-        ...
-
-
-@dataclass(frozen=True)
-class RowBlocks:
-    """Blocks that are in memory."""
-
-    rows: tuple[Rows, ...] = ()
-
-    def __iter__(self) -> Iterator[Rows]:
-        return iter(self.rows)
-
-    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
-        """One after the other."""
-        return map(function, self.rows)
-
-    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
-        """One after the other."""
-        return added(self.map(function))
-
-
-@dataclass(frozen=True)
 class Representation:
-    """N labelled features of one classifier, summarised; K classes, D features.
+    """N labelled features of one classifier; K classes, D features.
 
-    blocks: the rows behind the moments.
+    means: of every class, from a first sweep over the rows.
+    blocks: the rows themselves.
     class_names: K names, in the order of the labels.
+    moments: what a second sweep adds for metrics; None before it.
+    temperature: what logits are divided by to be calibrated, or why nothing is; None where no metric asked.
+    power: the p of the p-norm that logits are divided by for selection, or why nothing is; None where no metric
+        asked.
     """
 
-    moments: ClassMoments
+    means: ClassMeans
     blocks: Blocks
     class_names: tuple[str, ...]
     head: Head | None = None
+    moments: ClassMoments | None = None
+    temperature: float | Undefined | None = None
+    power: int | Undefined | None = None
 
     @cached_property
     def occupied(self) -> Int64[Tensor, " M"]:
         """The labels of the classes that have samples."""
-        return self.moments.features.counts.nonzero()[:, 0]
+        return self.means.features.counts.nonzero()[:, 0]
+
+    @cached_property
+    def class_means(self) -> ClusterMeans:
+        """Feature means of the classes that have samples."""
+        return self.means.features.occupied
 
     @cached_property
     def classes(self) -> ClusterMoments:
         """Feature moments of the classes that have samples."""
-        return self.moments.features.occupied
+        return self.known_moments.features.occupied
 
     @cached_property
     def directions(self) -> ClusterMoments:
         """Moments of the unit-length features, of the classes that have any."""
-        directions = self.moments.directions.occupied
+        directions = self.known_moments.directions.occupied
         if len(directions.counts) == 0:
             raise Undefined("all features are zero vectors, which have no direction")
         return directions
 
     @property
     def scatter(self) -> Float64[Tensor, "D D"]:
-        """Pooled within-class scatter."""
-        return self.moments.scatter
+        """Pooled within-class scatter, of metrics that say they need it."""
+        scatter = self.known_moments.scatter
+        assert scatter is not None, "a metric that looks at the scatter says so in `needs`"
+        return scatter
+
+    @property
+    def known_moments(self) -> ClassMoments:
+        """The moments of the second sweep."""
+        assert self.moments is not None, "metrics are computed after the second sweep"
+        return self.moments
 
     @property
     def known_head(self) -> Head:
@@ -147,51 +99,44 @@ class Representation:
         return self.head
 
     @property
+    def span(self) -> Span:
+        """The span of the centred class means."""
+        return self.means.features.span
+
+    @property
+    def direction_span(self) -> Span:
+        """The span of the centred class means of the unit-length features."""
+        return self.means.directions.span
+
+    @cached_property
     def summary(self) -> "Representation":
         """The same without the rows: what a function of one block may take along."""
-        return replace(self, blocks=RowBlocks())
+        alone = replace(self, blocks=RowBlocks())
+        # Found once, here, and not again for every block.
+        for name in ("occupied", "class_means"):
+            alone.__dict__[name] = getattr(self, name)
+        return alone
 
     @property
     def samples(self) -> int:
         """N."""
-        return int(self.moments.features.counts.sum())
+        return int(self.means.features.counts.sum())
 
     @property
     def dimensions(self) -> int:
         """D."""
-        return self.moments.scatter.shape[0]
+        return self.means.features.offsets.shape[1]
 
 
 def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None = None) -> Representation:
-    """Summarise rows; raises InputError that names the sample where a value is not finite."""
-    moments = blocks.total(partial(_checked_moments, classes=len(class_names)))
-    if moments is None:
+    """The class means of rows; raises InputError that names the sample where a value is not finite."""
+    origin = next((_first(rows) for rows in blocks if len(rows)), None)
+    if origin is None:
         raise InputError("expected at least one sample, got none; extract features from data that has some")
-    return Representation(moments, blocks, class_names, head)
-
-
-def checked(rows: Rows, classes: int) -> Rows:
-    """The rows themselves, once their labels are in range and their numbers finite."""
-    outside = (rows.labels < 0) | (rows.labels >= classes)
-    if outside.any():
-        first = int(outside.nonzero()[0, 0])
-        raise InputError(
-            f"expected labels from 0 to {classes - 1}, got {int(rows.labels[first])} for sample "
-            f"{rows.ids[first]}; bring labels and classes of the same data"
-        )
-    for name, values in (("features", rows.features), ("logits", rows.logits)):
-        if values is not None and not (finite := values.isfinite().all(1)).all():
-            bad = rows.ids[(~finite).numpy()]
-            more = f" and {len(bad) - 1} more in its block" if len(bad) > 1 else ""
-            raise InputError(
-                f"expected finite {name}, got NaN or infinity for sample {bad[0]}{more}; "
-                "extract in float32, or leave these samples out"
-            )
-    return rows
-
-
-def _checked_moments(rows: Rows, classes: int) -> ClassMoments:
-    return summarize(checked(rows, classes).features, rows.labels, classes=classes)
+    sums = blocks.total(partial(_sums, classes=len(class_names), origin=origin))
+    assert sums is not None, "there is a block"
+    means = ClassMeans(sums.features.means(origin), sums.directions.means(torch.zeros_like(origin)))
+    return Representation(means, blocks, class_names, head)
 
 
 def head_of(weight: Tensor | None, bias: Tensor | None) -> Head | None:
@@ -206,20 +151,20 @@ def class_numbers(K: int) -> tuple[str, ...]:
     return tuple(str(k) for k in range(K))
 
 
-def with_logits(rows: Rows, head: Head | None) -> Rows:
-    """Rows whose logits, where they lack, come from the head."""
-    if rows.logits is not None or head is None:
-        return rows
-    return Rows(rows.ids, rows.labels, rows.features, head.logits(rows.features))
+def _first(rows: Rows) -> Float64[Tensor, " D"]:
+    """The first of the rows, if it is finite: any point among the others will do as their origin."""
+    return rows.features[0].double().nan_to_num(0.0, 0.0, 0.0)
 
 
-def all_rows(blocks: Iterable[Rows]) -> Rows:
-    """One block of them all, for figures that look at every sample."""
-    parts = list(blocks)
-    logits = [rows.logits for rows in parts if rows.logits is not None]
-    return Rows(
-        np.concatenate([rows.ids for rows in parts]),
-        torch.cat([rows.labels for rows in parts]),
-        torch.cat([rows.features for rows in parts]),
-        torch.cat(logits) if len(logits) == len(parts) else None,
-    )
+def _sums(rows: Rows, classes: int, origin: Float64[Tensor, " D"]) -> ClassSums:
+    """Counts and sums of a block."""
+    counts, direction_counts = torch.zeros(2, classes, dtype=torch.float64)
+    sums, direction_sums = torch.zeros(2, classes, len(origin), dtype=torch.float64)
+    for tile in rows.tiles():
+        points, labels = checked(tile, classes).features.double(), tile.labels
+        directions, nonzero = directions_of(points)
+        counts += torch.bincount(labels, minlength=classes)
+        direction_counts += torch.bincount(labels[nonzero], minlength=classes)
+        sums.index_add_(0, labels, points - origin)
+        direction_sums.index_add_(0, labels, directions)
+    return ClassSums(ClusterSums(counts, sums), ClusterSums(direction_counts, direction_sums))

@@ -1,7 +1,7 @@
 """Sweeps over rows that are on disk: with threads on this machine, or on a Dask cluster.
 
 Either is given one reader a shard, keeps the results in the order of the shards, and adds sums in the order of
-`moments.added`: neither the number of threads nor that of workers changes a number.
+`sums.added`: neither the number of threads nor that of workers changes a number.
 """
 
 import logging
@@ -16,9 +16,11 @@ from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
 
+import torch
+
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.moments import RUN, Sum, added
-from maxsup_analysis.representation import Blocks, Rows
+from maxsup_analysis.rows import Blocks, Rows, settle_allocator
+from maxsup_analysis.sums import RUN, Sum, added
 from maxsup_analysis.version import __version__
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Reader = Callable[[], Rows]
-# One block is read and converted while torch, with threads of its own, computes on another. More were no faster.
-THREADS = 2
+# A block has some 100 MB of matrices while it is looked at.
+MOST_THREADS = 8
 PATIENCE = 10  # seconds until a scheduler, or a worker, has to be there
 PACKAGE = "maxsup-analysis"
 START = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
@@ -69,26 +71,43 @@ def in_order(submit: Callable[[int], Pending[T]], number: int, *, ahead: int) ->
 
 @dataclass(frozen=True)
 class ThreadedBlocks:
-    """Blocks that are read and swept by a few threads; as many blocks as threads are in memory at once."""
+    """Blocks that are read and swept by threads; as many blocks as threads are in memory at once.
+
+    threads: one a core by default, up to 8. Each computes alone: a tile is too small to be shared, and what is
+    summed does not depend on the number of cores.
+    """
 
     readers: tuple[Reader, ...]
-    threads: int = THREADS
+    threads: int | None = None
 
     def __iter__(self) -> Iterator[Rows]:
         return (reader() for reader in self.readers)
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """Raises what a block raises when its turn comes; the blocks after it are given up."""
-        with ThreadPoolExecutor(self.threads) as pool:
+        threads = self.threads or min(torch.get_num_threads(), MOST_THREADS)
+        settle_allocator()
+        with _alone(), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
 
             def submit(n: int) -> Pending[T]:
                 return pool.submit(_applied, function, self.readers[n])
 
-            yield from in_order(submit, len(self.readers), ahead=self.threads)
+            yield from in_order(submit, len(self.readers), ahead=threads)
 
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
         """The sum of what the function makes of each block."""
         return added(self.map(function))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Without threads within an operation of torch; their number is one for the whole process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _applied(function: Callable[[Rows], T], reader: Reader) -> T:
@@ -104,6 +123,7 @@ class Sweep(Generic[T]):
 
     def block(self, n: int) -> T:
         """What the function makes of shard n."""
+        settle_allocator()
         return self.function(self._rows(n))
 
     def _rows(self, n: int) -> Rows:
@@ -117,7 +137,7 @@ class Sweep(Generic[T]):
 
 
 def _sum_of_run(sweep: Sweep[Sum], start: int) -> Sum:
-    """The sum over the run of shards that begins there, added as in `moments.added`."""
+    """The sum over the run of shards that begins there, added as in `sums.added`."""
     return reduce(add, map(sweep.block, range(start, min(start + RUN, len(sweep.readers)))))
 
 

@@ -3,10 +3,15 @@
 import math
 from collections.abc import Iterable
 
+from pandas.api.types import is_numeric_dtype
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from maxsup_analysis.breakdown import Breakdown
+from maxsup_analysis.catalogue import Convention
 from maxsup_analysis.comparison import Comparison
 from maxsup_analysis.estimates import Estimate
 from maxsup_analysis.labels import clean_label
@@ -24,6 +29,23 @@ def measurements_table(measured: Measurements) -> Table:
         table.add_column(column, justify="left" if column == "metric" else "right", overflow="fold")
     for name, item in measured.items():
         table.add_row(name, *_cells(item))
+    return table
+
+
+def breakdown_table(found: Breakdown) -> Table:
+    """One row a class, or three a decile; without the standard errors, which --csv and --json have."""
+    frame = found.frame.reset_index()
+    table, columns = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0)), []
+    for name in frame.columns:
+        if name != "label" and not name.endswith("_error"):
+            # A word a line, so that columns are as narrow as their numbers.
+            lines, cells = name.removeprefix("logit_").split("_"), list(map(_cell, frame[name]))
+            justify = "right" if is_numeric_dtype(frame[name]) else "left"
+            width = max(map(cell_len, [*lines, *cells]))
+            table.add_column("\n".join(lines), justify=justify, min_width=width, no_wrap=True)
+            columns.append(cells)
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -49,11 +71,23 @@ def comparison_table(compared: Comparison) -> Table:
     return table
 
 
+def conventions_table(conventions: Iterable[Convention]) -> Table:
+    """One row a variant."""
+    table = Table("metric", "quantity", "how it differs", "source", box=SIMPLE_HEAD, padding=(0, 1, 1, 0))
+    for one in conventions:
+        table.add_row(
+            one.name, plain_text(one.label), plain_text(one.differs, 300), plain_text(one.source, 200)
+        )
+    return table
+
+
 def show(table: Table, notes: Iterable[str]) -> None:
     """Print a table and the notes below it on stdout, never narrower than it can be read."""
     console = Console(highlight=False)
     if not console.is_terminal:
-        console.width = 110
+        # Columns that do not wrap are printed whole, however many there are.
+        unlimited = console.options.update(width=10**4)
+        console.width = max(110, console.measure(table, options=unlimited).minimum)
     console.print(table)
     for note in notes:
         console.print(plain_text(f"note: {note}", 400))
@@ -62,6 +96,13 @@ def show(table: Table, notes: Iterable[str]) -> None:
 def plain_text(text: str, limit: int = 120) -> str:
     """Text that the terminal shows as it is: no markup, no control characters."""
     return escape(clean_label(text, limit))
+
+
+def _cell(entry: object) -> str:
+    """Four digits of a number, and nothing where there is none."""
+    if isinstance(entry, float):
+        return "" if math.isnan(entry) else f"{entry:.4g}"
+    return "" if entry is None else plain_text(str(entry), 24)
 
 
 def _cells(item: Estimate) -> tuple[str, str, str]:

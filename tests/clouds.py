@@ -21,8 +21,9 @@ class Cloud:
     def arrays(self) -> tuple[np.ndarray, ...]:
         return self.features, self.labels, self.logits, self.weight, self.bias
 
-    def measured(self) -> Measurements:
-        return measure(*self.arrays)
+    def measured(self, *groups: str) -> Measurements:
+        """All metrics, or those of groups."""
+        return measure(*self.arrays, groups=groups or ("all",))
 
 
 def cloud(K: int, D: int, counts: list[int], seed: int = 0) -> Cloud:

@@ -16,19 +16,37 @@ ARROWS = {
         "table": "errors",
         # core: pure, float64, no I/O
         "losses": "errors table",
-        "moments": "",
-        "representation": "errors moments",
-        "metrics": "errors losses metrics representation table",
-        "influence": "errors metrics moments representation",
-        "estimates": "influence metrics representation",
-        "measurements": "errors estimates influence metrics representation",
+        "sums": "",
+        "span": "",
+        "halves": "",
+        "pairs": "",
+        "moments": "span",
+        "rows": "errors sums",
+        "representation": "errors moments rows span",
+        "tile": "errors halves moments representation rows span",
+        "metrics": "errors losses metrics moments pairs representation rows span table tile",
+        "held_out": "errors metrics representation rows tile",
+        "fits": "errors held_out metrics representation",
+        "class_rows": "rows",
+        "class_columns": "errors metrics representation rows tile",
+        "class_spectrum": "errors",
+        "class_averages": "class_rows class_spectrum errors metrics representation rows",
+        "subsets": "errors metrics representation rows sums tile",
+        "matching": "errors halves representation rows subsets",
+        "gathering": "errors metrics moments representation rows span tile",
+        "spectra": "metrics representation tile",
+        "influence": "errors gathering metrics moments representation rows spectra tile",
+        "estimates": "class_averages errors fits gathering influence metrics representation spectra subsets",
+        "measurements": "errors estimates influence metrics representation rows",
+        "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows table tile",
         "comparison": "errors estimates measurements metrics",
-        "projection": "errors representation",
-        "figures": "comparison errors estimates figures files labels metrics projection representation table",
+        "projection": "errors representation rows",
+        "figures": "comparison errors estimates figures files gathering labels metrics projection representation "
+        "rows table",
         "report": "comparison estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",
         "rounding": "comparison estimates",
-        "tables": "comparison estimates labels measurements rounding",
+        "tables": "breakdown catalogue comparison estimates labels measurements rounding",
         # from a file to a model in memory
         "files": "errors",
         "containers": "containers errors",
@@ -48,10 +66,10 @@ ARROWS = {
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",
-        "sweeps": "errors moments representation version",
+        "sweeps": "errors rows sums version",
         "datasets": "datasets errors labels named_code preprocessing table",
         "class_order": "datasets errors",
-        "feature_store": "arrays errors feature_store files measurements ranks representation sweeps version",
+        "feature_store": "arrays errors feature_store files measurements ranks representation rows sweeps version",
         "arrays": "checkpoints containers errors measurements representation",
         "ranks": "errors",
         "forward": "classifiers datasets errors heads progress representation taps",
@@ -64,20 +82,24 @@ ARROWS = {
         "rehearsal": "extraction feature_store features forward loading progress",
         "training": "architectures checkpoints classifiers datasets devices errors losses preprocessing progress "
         "version",
-        "pipeline": "arrays comparison containers errors feature_store features losses measurements progress "
-        "representation version",
-        "reporting": "comparison errors figures files pipeline progress projection report representation",
+        "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
+        "measurements metrics named_code progress representation version",
+        "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
         "demonstration": "comparison errors features files pipeline progress reporting training",
-        "cli": "catalogue classifiers demonstration errors extraction features files forward inspection labels "
-        "pipeline preprocessing progress rehearsal reporting store_commands tables training version",
+        "options": "errors",
+        "feature_command": "classifiers extraction features forward options preprocessing rehearsal",
+        "measure_commands": "breakdown catalogue features files options pipeline reporting tables",
+        "cli": "demonstration errors feature_command files inspection labels measure_commands options progress "
+        "store_commands tables training version",
         "store_commands": "errors feature_store labels progress tables",
         "__main__": "cli",
         "": "comparison errors estimates feature_store losses measurements metrics moments representation version",
     }.items()
 }
 CORE = (
-    "losses", "moments", "representation", "metrics", "influence", "estimates", "measurements", "comparison",
-    "rounding", "projection", "figures",
+    "losses", "sums", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics", "held_out",
+    "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "gathering",
+    "spectra", "influence", "estimates", "measurements", "breakdown", "comparison", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

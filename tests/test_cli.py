@@ -82,6 +82,32 @@ def test_measure_gives_a_table_json_and_csv(run, trained: Path):
     assert float(rows["d_within"][1]) == document["metrics"]["d_within"]["value"]
 
 
+@pytest.mark.parametrize(("by", "rows"), [("class", 10), ("decile", 30)])
+def test_measure_breaks_down_by_class_or_decile(run, trained: Path, by: str, rows: int):
+    code, table, _ = run("measure", trained / "ce.features", "--by", by)
+    assert code == 0 and "accuracy" in table and len(table.splitlines()) > rows
+    code, text, _ = run("measure", trained / "ce.features", "--by", by, "--json")
+    document = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not strict JSON"))
+    assert code == 0 and len(document["rows"]) == rows
+    code, text, _ = run("measure", trained / "ce.features", "--by", by, "--csv")
+    heading, first, *_ = text.splitlines()
+    found = dict(zip(heading.split(","), first.split(","), strict=True))
+    assert code == 0 and float(found["accuracy"]) == document["rows"][0]["accuracy"]
+    code, _, err = run("measure", trained / "ce.features", "--by", "klass")
+    assert code == 2 and "expected --by class or decile, got 'klass'" in err
+
+
+def test_a_wide_table_is_printed_whole(run, tmp_path: Path):
+    names = np.array(["golden retriever", "tench", "airplane"])
+    labels = np.arange(12) % 3
+    features = np.random.default_rng(0).normal(size=(12, 4))
+    np.savez(
+        tmp_path / "mine.npz", features=features, labels=labels, logits=np.eye(3)[labels], class_names=names
+    )
+    code, table, _ = run("measure", tmp_path / "mine.npz", "--by", "class")
+    assert code == 0 and "…" not in table and "golden retriever" in table and "penalty" in table
+
+
 def test_measure_takes_a_checkpoint_and_reuses_its_features(run, trained: Path):
     code, out, err = run("measure", trained / "ce.pt", "--json")
     assert code == 0 and "using the features in" in err

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from maxsup_analysis import InputError, Measurements, measure_representation, sweeps
 from maxsup_analysis.feature_store import Batch, ContentKey, StorePlan, write_store
-from maxsup_analysis.moments import RUN, added
-from maxsup_analysis.representation import Head, RowBlocks, Rows, represent
+from maxsup_analysis.gathering import within_scatter
+from maxsup_analysis.representation import Head, represent
+from maxsup_analysis.rows import RowBlocks, Rows
+from maxsup_analysis.sums import RUN, added
 from maxsup_analysis.sweeps import DaskBlocks, ThreadedBlocks, blocks_of
 from tests.clouds import cloud
 
@@ -115,11 +117,11 @@ def test_threads_change_no_bit(threads: int, size: int):
     plain = represent(RowBlocks(tuple(reader() for reader in readers(size))), class_names=NAMES, head=HEAD)
     threaded = represent(ThreadedBlocks(readers(size), threads), class_names=NAMES, head=HEAD)
     for mine, theirs in (
-        (plain.moments.features, threaded.moments.features),
-        (plain.moments.directions, threaded.moments.directions),
+        (plain.means.features, threaded.means.features),
+        (plain.means.directions, threaded.means.directions),
     ):
         assert all(torch.equal(getattr(mine, part.name), getattr(theirs, part.name)) for part in fields(mine))
-    assert torch.equal(plain.moments.scatter, threaded.moments.scatter)
+    assert torch.equal(within_scatter(plain), within_scatter(threaded))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -258,10 +260,10 @@ def test_more_shards_than_a_run_measured_on_a_cluster(cluster: str):
 
 def test_a_cluster_adds_runs_of_runs_to_the_same_bits(cluster: str):
     for size in (1, 50):
-        local = represent(ThreadedBlocks(readers(size)), class_names=NAMES).moments
-        remote = represent(DaskBlocks(readers(size), cluster), class_names=NAMES).moments
-        assert torch.equal(local.scatter, remote.scatter)
-        assert torch.equal(local.features.means, remote.features.means)
+        local = represent(ThreadedBlocks(readers(size)), class_names=NAMES)
+        remote = represent(DaskBlocks(readers(size), cluster), class_names=NAMES)
+        assert torch.equal(within_scatter(local), within_scatter(remote))
+        assert torch.equal(local.means.features.offsets, remote.means.features.offsets)
 
 
 def test_results_of_a_cluster_are_in_order(cluster: str):
@@ -280,7 +282,7 @@ def test_a_store_that_workers_do_not_see(tmp_path: Path, cluster: str):
         replace(reader, path=tmp_path / "elsewhere" / reader.path.name) for reader in here.readers
     )
     with pytest.raises(InputError) as error:
-        represent(DaskBlocks(elsewhere, cluster), class_names=NAMES)
+        list(DaskBlocks(elsewhere, cluster).map(first_id))
     assert "cannot read the feature store" in str(error.value)
     assert "on a file system that all workers share, under the same absolute path" in str(error.value)
     assert "\n" not in str(error.value)

@@ -19,7 +19,8 @@ from maxsup_analysis.feature_store.store import FeatureStore
 from maxsup_analysis.feature_store.writing import StorePlan, write_store
 from maxsup_analysis.files import require_absent
 from maxsup_analysis.measurements import require_shapes
-from maxsup_analysis.representation import Head, Rows, checked, class_numbers, head_of
+from maxsup_analysis.representation import Head, class_numbers, head_of
+from maxsup_analysis.rows import Rows, checked
 from maxsup_analysis.version import __version__
 
 # The layer of a store that was made of logits alone.
@@ -185,12 +186,11 @@ def _batches(held: _Held, classes: int) -> Iterator[Batch]:
 
 
 def _require_right(batch: Batch, classes: int) -> None:
-    logits = None if batch.logits is None else batch.logits.double()
-    if logits is not None and logits.shape[1] != classes:
+    if batch.logits is not None and batch.logits.shape[1] != classes:
         raise InputError(
-            f"expected {classes} logits a sample, one a class, got {logits.shape[1]}; check the classes"
+            f"expected {classes} logits a sample, one a class, got {batch.logits.shape[1]}; check the classes"
         )
-    checked(Rows(batch.ids.numpy(), batch.labels, batch.features.double(), logits), classes)
+    checked(Rows(batch.ids.numpy(), batch.labels, batch.features, batch.logits), classes)
 
 
 def _kept(values: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from maxsup_analysis.feature_store.shards import (
     columns,
     row_count,
 )
-from maxsup_analysis.representation import Head, Representation, Rows, head_of, represent, with_logits
+from maxsup_analysis.representation import Head, Representation, head_of, represent
+from maxsup_analysis.rows import Rows
 from maxsup_analysis.sweeps import blocks_of
 
 FORMAT = "maxsup-analysis feature store, version 2"
@@ -40,16 +41,14 @@ class ShardEntry:
 
 @dataclass(frozen=True)
 class ShardReader:
-    """Reads the rows of one shard, in float64, each time it is called; small enough to be sent to another machine."""
+    """Maps the rows of one shard into memory each time it is called; small enough to be sent to another machine."""
 
     path: Path
-    head: Head | None
 
     def __call__(self) -> Rows:
         """The rows; raises InputError where the file is missing or damaged."""
         batch = _safely(self.path, columns)
-        logits = None if batch.logits is None else batch.logits.double()
-        return with_logits(Rows(batch.ids.numpy(), batch.labels, batch.features.double(), logits), self.head)
+        return Rows(batch.ids.numpy(), batch.labels, batch.features, batch.logits)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class FeatureStore:
     def readers(self) -> tuple[ShardReader, ...]:
         """One for each shard that has rows, in their order; other processes have another working directory."""
         folder = self.path.absolute()
-        return tuple(ShardReader(folder / shard.file, self.head) for shard in self.shards if shard.rows)
+        return tuple(ShardReader(folder / shard.file) for shard in self.shards if shard.rows)
 
     def batches(self) -> Iterator[Batch]:
         """The rows as they are stored, shard by shard, mapped into memory."""

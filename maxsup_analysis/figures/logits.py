@@ -10,7 +10,8 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.figures.style import PALETTE, FigureOptions, house_style, panels
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.projection import same_samples
-from maxsup_analysis.representation import Representation, all_rows
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.rows import all_rows
 
 CAPTION = (
     "Left: density of all logits. Right: density over samples of the largest logit minus the mean logit, the "
@@ -34,9 +35,12 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
 
 def _logits(name: str, representation: Representation, options: FigureOptions) -> np.ndarray:
     rows = all_rows(representation.blocks)
-    if rows.logits is None:
+    chosen = same_samples(len(rows.labels), options.max_samples, options.seed)
+    if rows.logits is not None:
+        return rows.logits[chosen].numpy()
+    if representation.head is None:
         raise InputError(f"expected logits or a head in {name}, got neither; bring them for this figure")
-    return rows.logits[same_samples(len(rows.labels), options.max_samples, options.seed)].numpy()
+    return representation.head.logits(rows.features[chosen]).numpy()
 
 
 def _densities(ax: Axes, columns: Mapping[str, np.ndarray], label: str) -> None:

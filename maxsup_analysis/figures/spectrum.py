@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from maxsup_analysis.figures.style import PALETTE, FigureOptions, house_style, panels
+from maxsup_analysis.gathering import within_scatter
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.representation import Representation
 
@@ -37,13 +38,13 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
 
 def within_spectrum(representation: Representation) -> np.ndarray:
     """Eigenvalues of the within-class scatter as shares, largest first."""
-    values = torch.linalg.eigvalsh(representation.scatter).flip(0).clamp(min=0)
+    values = torch.linalg.eigvalsh(within_scatter(representation)).flip(0).clamp(min=0)
     return _shares(values.numpy())
 
 
 def means_spectrum(representation: Representation) -> np.ndarray:
     """The K - 1 singular values of the centred class means as shares, largest first."""
-    means = representation.classes.centred_means
+    means = representation.class_means.centred_means
     return _shares(torch.linalg.svdvals(means)[: max(len(means) - 1, 1)].numpy())
 
 

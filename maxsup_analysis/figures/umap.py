@@ -11,7 +11,8 @@ from torch import Tensor
 from maxsup_analysis.figures.style import FigureOptions, house_style, panels
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.projection import same_samples, umap_coordinates
-from maxsup_analysis.representation import Representation, all_rows
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.rows import all_rows
 
 CAPTION = (
     "UMAP of the penultimate features (PCA to 50 dimensions first), coloured by class; the same samples and "

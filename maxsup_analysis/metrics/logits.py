@@ -1,19 +1,24 @@
-"""What label smoothing's regularisation does, sample by sample: the two halves of its term, and the logits.
+"""What a classifier does with its logits, sample by sample: label smoothing's two halves, margins, norms, angles.
 
-z are the logits, gt is the true class. The halves add up to z_gt - mean(z); label smoothing's term is that
-times alpha (MaxSup, Theorem 3.3 and Corollary 3.4).
+z are the logits of a sample, gt is its true class. The halves add up to z_gt - mean(z); label smoothing's term is
+that times alpha (MaxSup, Theorem 3.3 and Corollary 3.4).
 """
 
+import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from maxsup_analysis.errors import Undefined
 from maxsup_analysis.losses import error_amplification, regularisation
-from maxsup_analysis.metrics.metric import mean_metric
-from maxsup_analysis.representation import Representation, Rows
+from maxsup_analysis.metrics.metric import Subset, mean_metric, moment_metric, total_metric
+from maxsup_analysis.moments import directions_of
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.tile import Tile
 
-COROLLARY = "Zhou et al. 2025, MaxSup (arXiv 2502.15798), Corollary 3.4"
+MAXSUP = "Zhou et al. 2025, MaxSup (arXiv 2502.15798)"
+COROLLARY = f"{MAXSUP}, Corollary 3.4"
 NEAR_ZERO = 0.01
-SUBSETS = ("all", "correct", "wrong")
+EACH: tuple[Subset, ...] = ("all", "correct", "wrong")
 
 
 @mean_metric(
@@ -21,14 +26,15 @@ SUBSETS = ("all", "correct", "wrong")
     formula="1/K sum_(m: z_m < z_gt) (z_gt - z_m)",
     source=COROLLARY,
     collapsed=None,
-    over=SUBSETS,
+    standard=True,
+    over=EACH,
 )
-def logit_regularisation(rows: Rows, representation: Representation) -> Float64[Tensor, " B"]:
+def logit_regularisation(tile: Tile) -> Float64[Tensor, " B"]:
     """How far the true logit stands above the smaller ones: what label smoothing holds down.
 
     Mean over samples, divided by alpha; never negative.
     """
-    return regularisation(rows.known_logits, rows.labels)
+    return regularisation(tile.logits, tile.labels)
 
 
 @mean_metric(
@@ -36,14 +42,15 @@ def logit_regularisation(rows: Rows, representation: Representation) -> Float64[
     formula="1/K sum_(n: z_n > z_gt) (z_gt - z_n)",
     source=COROLLARY,
     collapsed=0.0,
-    over=SUBSETS,
+    standard=True,
+    over=EACH,
 )
-def logit_error_amplification(rows: Rows, representation: Representation) -> Float64[Tensor, " B"]:
+def logit_error_amplification(tile: Tile) -> Float64[Tensor, " B"]:
     """How far the true logit stands below the larger ones: what label smoothing pushes apart.
 
     Mean over samples, divided by alpha; never positive, and 0 for every sample that is classified correctly.
     """
-    return error_amplification(rows.known_logits, rows.labels)
+    return error_amplification(tile.logits, tile.labels)
 
 
 @mean_metric(
@@ -51,13 +58,15 @@ def logit_error_amplification(rows: Rows, representation: Representation) -> Flo
     formula=f"1/(N K) sum_(i,k) [abs(z_(i k)) < {NEAR_ZERO}]",
     source="the MaxSup repository's logit analysis, with its default threshold for every checkpoint",
     collapsed=None,
+    standard=True,
+    differs="logits as they are",
 )
-def near_zero_logits(rows: Rows, representation: Representation) -> Float64[Tensor, " B"]:
+def near_zero_logits(tile: Tile) -> Float64[Tensor, " B"]:
     """Share of logits that are almost zero.
 
     The logits as they are: adding a constant to them all, which no probability notices, changes it.
     """
-    return (rows.known_logits.abs() < NEAR_ZERO).double().mean(1)
+    return (tile.logits.abs() < NEAR_ZERO).double().mean(1)
 
 
 @mean_metric(
@@ -65,11 +74,157 @@ def near_zero_logits(rows: Rows, representation: Representation) -> Float64[Tens
     formula=f"1/(N K) sum_(i,k) [abs(z_(i k) - macron(z)_i) < {NEAR_ZERO}]",
     source="near_zero_logits after subtracting each sample's mean logit",
     collapsed=None,
+    standard=True,
+    differs="logits minus their mean",
 )
-def near_zero_logits_centred(rows: Rows, representation: Representation) -> Float64[Tensor, " B"]:
+def near_zero_logits_centred(tile: Tile) -> Float64[Tensor, " B"]:
     """Share of logits that almost equal the mean logit of their sample.
 
     Does not change when a constant is added to the logits.
     """
-    logits = rows.known_logits
-    return ((logits - logits.mean(1, keepdim=True)).abs() < NEAR_ZERO).double().mean(1)
+    return (tile.centred_logits.abs() < NEAR_ZERO).double().mean(1)
+
+
+@mean_metric(
+    label="MaxSup penalty",
+    formula="1/N sum_i (max_k z_(i k) - macron(z)_i)",
+    source=f"{MAXSUP}, Definition 3.5",
+    collapsed=None,
+    over=EACH,
+)
+def logit_maxsup_penalty(tile: Tile) -> Float64[Tensor, " B"]:
+    """How far the largest logit stands above the average one, right or wrong: what MaxSup holds down.
+
+    Mean over samples, divided by alpha; never negative, 0 where all logits of a sample are equal. Where a sample is
+    classified correctly this is label smoothing's term, the sum of its two halves. Does not change when a constant is
+    added to the logits.
+    """
+    return tile.top_logits - tile.mean_logits
+
+
+@mean_metric(
+    label="logit margin",
+    formula="1/N sum_i (z_gt - max_(k != gt) z_k)",
+    source="standard",
+    collapsed=None,
+    over=EACH,
+)
+def logit_margin(tile: Tile) -> Float64[Tensor, " B"]:
+    """How far the true logit stands above the largest of the others.
+
+    Mean over samples, of the logits as they are: others divide by the norm of the features or of the head. Negative
+    where a sample is classified wrongly, 0 at a tie; undefined with one class, which has no others.
+    """
+    if tile.logits.shape[1] == 1:
+        raise Undefined("there is one class, so no other logit to compare with")
+    others = tile.logits.scatter(1, tile.labels[:, None], -torch.inf)
+    return tile.true_logits - others.amax(1)
+
+
+@mean_metric(
+    label="rank of the true class",
+    formula="1/N sum_i (1 + abs({k: z_k > z_gt}))",
+    source="standard",
+    collapsed=1.0,
+)
+def true_class_rank(tile: Tile) -> Float64[Tensor, " B"]:
+    """At which place the true class stands when the logits are sorted, on average.
+
+    1 is the top, K the bottom. Of equal logits the class with the lower number stands first, as for accuracy, so rank
+    1 and a correct prediction are the same; others give tied classes their average place.
+    """
+    true = tile.true_logits[:, None]
+    above = (tile.logits > true).sum(1)
+    classes = torch.arange(tile.logits.shape[1])
+    tied_before = ((tile.logits == true) & (classes < tile.labels[:, None])).sum(1)
+    return (1 + above + tied_before).double()
+
+
+@mean_metric(
+    label="feature norm",
+    formula="1/N sum_i norm(h_i)",
+    source="standard",
+    collapsed=None,
+    needs=("features",),
+)
+def feature_norm(tile: Tile) -> Float64[Tensor, " B"]:
+    """How long features are, on average.
+
+    Euclidean, not centred, the mean of the norms and not the norm of a mean; zero vectors count as 0.
+    """
+    return torch.linalg.vector_norm(tile.features, dim=1)
+
+
+@mean_metric(
+    label="logit norm",
+    formula="1/N sum_i norm(z_i)",
+    source="Dauphin & Cubuk 2021, whose penalty is on its square; Wei et al. 2022, LogitNorm, divide by it",
+    collapsed=None,
+    differs="logits as they are",
+)
+def logit_norm(tile: Tile) -> Float64[Tensor, " B"]:
+    """How long the vectors of logits are, on average.
+
+    Euclidean. Adding a constant to the logits, which no probability notices, changes it.
+    """
+    return torch.linalg.vector_norm(tile.logits, dim=1)
+
+
+@mean_metric(
+    label="logit norm, centred",
+    formula="1/N sum_i norm(z_i - macron(z)_i)",
+    source="logit_norm after subtracting each sample's mean logit",
+    collapsed=None,
+    differs="logits minus their mean",
+)
+def logit_norm_centred(tile: Tile) -> Float64[Tensor, " B"]:
+    """How far the logits of a sample are from all being equal, on average.
+
+    Euclidean. Does not change when a constant is added to the logits.
+    """
+    return torch.linalg.vector_norm(tile.centred_logits, dim=1)
+
+
+@moment_metric(
+    label="head norm",
+    formula="1/K sum_k norm(w_k)",
+    source="standard",
+    collapsed=None,
+)
+def head_norm(representation: Representation) -> Tensor:
+    """How long the rows of the head are, on average.
+
+    Euclidean, over all classes whether or not they have samples; rows are not centred and the bias is left out. No
+    sample enters, so the standard error is 0.
+    """
+    return torch.linalg.vector_norm(representation.known_head.weight, dim=1).mean()
+
+
+def _mean_cosine(totals: Float64[Tensor, " 2"]) -> Tensor:
+    if totals[1] == 0:
+        raise Undefined("all features are zero vectors, which have no direction")
+    return totals[0] / totals[1]
+
+
+@total_metric(
+    _mean_cosine,
+    label="cosine to the head",
+    formula="1/N sum_i cos(h_i, w_gt)",
+    source="standard; what NC3 is about, sample by sample",
+    collapsed=1.0,
+    needs=("features",),
+)
+def cosine_to_head(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """How well features point along the head's row of their true class, on average.
+
+    From -1 to 1. A logit is norm times norm times this cosine, and the bias: with feature_norm and head_norm it tells
+    logits that shrink by length from those that shrink by angle. Neither features nor rows are centred. Features that
+    are zero vectors are left out; undefined where the row of a class that has samples is zero.
+    """
+    rows, has_row = directions_of(tile.representation.known_head.weight)
+    if not has_row[tile.labels].all():
+        label = int(tile.labels[~has_row[tile.labels]][0])
+        name = tile.representation.class_names[label]
+        raise Undefined(f"the head's row of class {name} is zero, which has no direction")
+    units, nonzero = directions_of(tile.features)
+    return torch.stack([(units * rows[tile.labels]).sum(1), nonzero.double()], 1)

@@ -2,26 +2,31 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.representation import Representation, Rows
+from maxsup_analysis.representation import Representation
 from maxsup_analysis.table import Table
+from maxsup_analysis.tile import Tile
 
 Subset = Literal["all", "correct", "wrong"]
-Contributions = Callable[[Rows, Representation], Tensor]
+Need = Literal["span", "direction_span", "scatter", "features", "nearest", "temperature", "power"]
+Matrix = Literal["covariance", "second moment"]
+Contributions = Callable[[Tile], Tensor]
+Value = TypeVar("Value", bound=Callable[..., Tensor])
 SUBSETS: dict[Subset, str] = {
     "all": "samples",
     "correct": "correctly classified samples",
     "wrong": "wrongly classified samples",
 }
 METRICS: "Table[Metric]" = Table("metric")
+MOST_TOTALS = 64  # of a metric whose contributions are kept
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,10 @@ class Metric:
     source: where it was published.
     summary: what the number means.
     convention: which of the published variants this is.
+    standard: whether it is measured unless other groups are asked for.
+    differs: how it differs from its variants, in a few words; empty where there are none.
+    needs: what has to be summed or fitted before it.
+    subset: the samples that it is about.
     """
 
     name: str
@@ -45,6 +54,15 @@ class Metric:
     summary: str
     convention: str
     family: str
+    standard: bool
+    differs: str
+    needs: tuple[Need, ...]
+    subset: Subset
+
+    @property
+    def is_geometric(self) -> bool:
+        """Whether it looks at the features of single samples, not at their logits alone."""
+        return "features" in self.needs or "nearest" in self.needs
 
 
 @dataclass(frozen=True)
@@ -56,109 +74,264 @@ class MomentMetric(Metric):
 
 @dataclass(frozen=True)
 class SampleMetric(Metric):
-    """A differentiable function of totals over samples.
+    """A differentiable function of P totals over samples.
 
-    contributions: rows -> B x P, what each sample adds to the P totals.
-    combine: P totals -> the value.
+    totals: what the samples of a tile add to the totals.
+    shares: for each sample of a tile, its contributions times the gradient with respect to the totals.
+    combine: totals -> the value.
+    columns: the contributions themselves, B x P, where there are few enough to keep them for all samples.
+    width: P, at most.
     """
 
-    contributions: Contributions
+    totals: Callable[[Tile], Tensor]
+    shares: Callable[[Tile, Tensor], Tensor]
     combine: Callable[[Tensor], Tensor]
+    columns: Contributions | None = None
+    width: int = MOST_TOTALS
+
+
+@dataclass(frozen=True)
+class OrderMetric(Metric):
+    """A function of all samples at once, such as one of their order, differentiable in their weights.
+
+    columns: a tile -> B x C numbers, which are kept in memory for all N samples.
+    value: (columns N x C, weights N, all of them 1) -> the value.
+    """
+
+    columns: Callable[[Tile], Tensor]
+    value: Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class SpectralMetric(Metric):
+    """A differentiable function of the eigenvalues of a D x D matrix, in descending order.
+
+    matrix: "covariance" is 1/N sum_i (h_i - mean)(h_i - mean)^T over all samples; "second moment" is
+        1/N sum_i h_i h_i^T, not centred.
+    """
+
+    matrix: Matrix
+    value: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class ClassMetric(Metric):
+    """A differentiable function of the eigenvalues of the covariance of one class, averaged over classes.
+
+    The eigenvalues descend. The covariance is 1/n sum_i d_i d_i^T over the first n samples of the class, with n
+    at most 512.
+    """
+
+    value: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How a metric is entered: what the author of the function says, beside its docstring."""
+
+    label: str
+    formula: str
+    source: str
+    collapsed: float | None
+    standard: bool = False
+    differs: str = ""
+    needs: tuple[Need, ...] = ()
 
 
 def moment_metric(
-    *, label: str, formula: str, source: str, collapsed: float | None
-) -> Callable[[Callable[[Representation], Tensor]], Callable[[Representation], Tensor]]:
-    """Enter a function of moments and head as a metric; its docstring is its definition."""
+    *,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    standard: bool = False,
+    differs: str = "",
+    needs: tuple[Need, ...] = (),
+    over: tuple[Subset, ...] = ("all",),
+) -> Callable[[Value], Value]:
+    """Enter a function of moments and head as a metric; its docstring is its definition.
 
-    def enter(value: Callable[[Representation], Tensor]) -> Callable[[Representation], Tensor]:
-        METRICS.add(
-            value.__name__,
-            MomentMetric(
-                **_described(value),
-                label=label,
-                formula=formula,
-                source=source,
-                collapsed=collapsed,
-                value=value,
-            ),
-        )
+    over: also for these samples alone: the moments are then theirs, which takes sweeps of their own.
+    """
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
+
+    def enter(value: Value) -> Value:
+        for subset in over:
+            of_subset = entry if subset == "all" else replace(entry, standard=False)
+            _enter(MomentMetric(**_described(value, of_subset, subset), value=value))
         return value
 
     return enter
 
 
 def mean_metric(
-    *, label: str, formula: str, source: str, collapsed: float | None, over: tuple[Subset, ...] = ("all",)
+    *,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    standard: bool = False,
+    differs: str = "",
+    needs: tuple[Need, ...] = (),
+    over: tuple[Subset, ...] = ("all",),
 ) -> Callable[[Contributions], Contributions]:
     """Enter a per-sample function as a metric, its mean; one metric for each subset of the samples."""
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
     def enter(values: Contributions) -> Contributions:
         for subset in over:
-            described = _described(values)
-            if subset != "all":
-                described["name"] += f"_{subset}"
-                described["summary"] = f"{described['summary'].rstrip('.')}; {SUBSETS[subset]} only."
-            METRICS.add(
-                described["name"],
-                SampleMetric(
-                    **described,
-                    label=label if subset == "all" else f"{label}, {subset}",
-                    formula=formula,
-                    source=source,
-                    # At collapse every sample is right, so a mean over the wrong ones is empty.
-                    collapsed=None if subset == "wrong" else collapsed,
-                    contributions=partial(_mean_contributions, values=values, subset=subset),
-                    combine=partial(_mean, subset=subset),
-                ),
-            )
+            contributions = partial(_mean_contributions, values=values, subset=subset)
+            combine = partial(_mean, subset=subset)
+            _enter(_of_contributions(_described(values, entry, subset), contributions, combine, 2))
         return values
 
     return enter
 
 
 def total_metric(
-    combine: Callable[[Tensor], Tensor], *, label: str, formula: str, source: str, collapsed: float | None
+    combine: Callable[[Tensor], Tensor],
+    *,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    standard: bool = False,
+    differs: str = "",
+    needs: tuple[Need, ...] = (),
 ) -> Callable[[Contributions], Contributions]:
-    """Enter a metric that `combine` makes of the sums of per-sample contributions."""
+    """Enter a metric that `combine` makes of the sums of per-sample contributions, B x P."""
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
     def enter(contributions: Contributions) -> Contributions:
-        METRICS.add(
-            contributions.__name__,
-            SampleMetric(
-                **_described(contributions),
-                label=label,
-                formula=formula,
-                source=source,
-                collapsed=collapsed,
-                contributions=contributions,
-                combine=combine,
-            ),
-        )
+        _enter(_of_contributions(_described(contributions, entry), contributions, combine, MOST_TOTALS))
         return contributions
 
     return enter
 
 
-def _described(function: Callable[..., object]) -> dict[str, str]:
-    """Name, summary, convention and family, from where the function stands and what its docstring says."""
+def order_metric(
+    value: Callable[[Tensor, Tensor], Tensor],
+    *,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    standard: bool = False,
+    differs: str = "",
+    needs: tuple[Need, ...] = (),
+) -> Callable[[Contributions], Contributions]:
+    """Enter a metric that `value` makes of columns of all samples and their weights."""
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
+
+    def enter(columns: Contributions) -> Contributions:
+        _enter(OrderMetric(**_described(columns, entry), columns=columns, value=value))
+        return columns
+
+    return enter
+
+
+def spectral_metric(
+    matrix: Matrix,
+    *,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    standard: bool = False,
+    differs: str = "",
+) -> Callable[[Value], Value]:
+    """Enter a function of the eigenvalues of a matrix as a metric."""
+    entry = Entry(label, formula, source, collapsed, standard, differs, ("scatter",))
+
+    def enter(value: Value) -> Value:
+        _enter(SpectralMetric(**_described(value, entry), matrix=matrix, value=value))
+        return value
+
+    return enter
+
+
+def class_metric(
+    *,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    standard: bool = False,
+    differs: str = "",
+) -> Callable[[Value], Value]:
+    """Enter a function of the eigenvalues of one class's covariance as a metric, its mean over classes."""
+    entry = Entry(label, formula, source, collapsed, standard, differs)
+
+    def enter(value: Value) -> Value:
+        _enter(ClassMetric(**_described(value, entry), value=value))
+        return value
+
+    return enter
+
+
+def _enter(metric: Metric) -> None:
+    METRICS.add(metric.name, metric)
+
+
+def _family(module: str) -> str:
+    """The file, or the folder, of a metric in this package; the file of a user's own."""
+    parts = module.split(".")
+    return parts[parts.index("metrics") + 1] if "metrics" in parts[:-1] else parts[-1]
+
+
+def _of_contributions(
+    described: dict, contributions: Contributions, combine: Callable[[Tensor], Tensor], width: int
+) -> SampleMetric:
+    return SampleMetric(
+        **described,
+        totals=partial(_summed, contributions=contributions),
+        shares=partial(_weighed, contributions=contributions),
+        combine=combine,
+        columns=contributions,
+        width=width,
+    )
+
+
+def _described(function: Callable[..., object], entry: Entry, subset: Subset = "all") -> dict:
+    """The fields that all metrics have, from where the function stands and what its docstring says."""
     summary, _, convention = inspect.getdoc(function).partition("\n\n")  # type: ignore[union-attr]
+    name, summary = function.__name__, " ".join(summary.split())
+    collapsed, label = entry.collapsed, entry.label
+    if subset != "all":
+        name, label = f"{name}_{subset}", f"{label}, {subset}"
+        summary = f"{summary.rstrip('.')}; {SUBSETS[subset]} only."
+        # At collapse every sample is right, so there are no wrong ones to speak of.
+        collapsed = None if subset == "wrong" else collapsed
     return {
-        "name": function.__name__,
-        "summary": " ".join(summary.split()),
+        "name": name,
+        "label": label,
+        "formula": entry.formula,
+        "source": entry.source,
+        "collapsed": collapsed,
+        "summary": summary,
         "convention": " ".join(convention.split()),
-        "family": function.__module__.rpartition(".")[2],
+        "family": _family(function.__module__),
+        "standard": entry.standard,
+        "differs": entry.differs,
+        "needs": entry.needs,
+        "subset": subset,
     }
 
 
-def _mean_contributions(
-    rows: Rows, representation: Representation, *, values: Contributions, subset: Subset
-) -> Float64[Tensor, "B 2"]:
+def _summed(tile: Tile, contributions: Contributions) -> Tensor:
+    return contributions(tile).sum(0)
+
+
+def _weighed(tile: Tile, gradient: Tensor, contributions: Contributions) -> Tensor:
+    return contributions(tile) @ gradient
+
+
+def _mean_contributions(tile: Tile, *, values: Contributions, subset: Subset) -> Float64[Tensor, "B 2"]:
     """What each sample adds to the sum of values and to the number of samples in the subset."""
     members = {"all": torch.ones_like, "correct": torch.clone, "wrong": torch.logical_not}[subset](
-        rows.correct
-    )
-    return torch.stack([values(rows, representation) * members, members.double()], 1)
+        tile.correct if subset != "all" else tile.labels
+    ).double()
+    return torch.stack([tile.once(values).double() * members, members], 1)
 
 
 def _mean(totals: Float64[Tensor, " 2"], *, subset: Subset) -> Tensor:

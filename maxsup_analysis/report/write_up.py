@@ -62,8 +62,13 @@ def comparison_report(compared: Comparison, plates: Sequence[Plate], *, title: s
 def single_report(measured: Measurements, plates: Sequence[Plate], *, title: str = "") -> Report:
     """The report of one run."""
     runs = {"run": (measured,)}
-    rows = [[f"{name}", *_estimate_cells(item)] for name, item in measured.items()]
-    table = Table("Every metric with its standard error.", ["metric", "value ± half", "standard error"], rows)
+    rows, family = list[list[str]](), ""
+    for name, item in measured.items():
+        if METRICS[name].family != family:
+            family = METRICS[name].family
+            rows.append([family.replace("_", " ")])
+        rows.append([name, *_estimate_cells(item)])
+    table = Table("Metrics with their standard errors.", ["metric", "value ± half", "standard error"], rows)
     return Report(
         shown(title or "The representation of a classifier"),
         _subtitle(runs),
@@ -201,15 +206,24 @@ def _appendix(metrics: Sequence[Metric], runs: Sequence[Measurements]) -> list[S
         "means minus their average, w rows of the head W, M the matrix of the m."
     )
     return [
-        Section("Definitions", [notation, Definitions([_definition(metric) for metric in metrics])]),
+        Section("Definitions", [notation, Definitions(_definitions(metrics))]),
         Section("Provenance", [_provenance(runs)]),
     ]
 
 
-def _definition(metric: Metric) -> Definition:
+def _definitions(metrics: Sequence[Metric]) -> list[Definition]:
+    """One of each metric; what is measured on some samples too is defined once."""
+    kinds: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        kinds.setdefault(metric.name.removesuffix(f"_{metric.subset}"), []).append(metric)
+    return [_definition(variants) for variants in kinds.values()]
+
+
+def _definition(variants: Sequence[Metric]) -> Definition:
+    metric = variants[0]
     collapsed = "" if metric.collapsed is None else f" At collapse: {metric.collapsed:g}."
     text = f"{metric.summary} {metric.convention} Source: {metric.source}.{collapsed}"
-    return Definition(metric.label, metric.name, metric.formula, text)
+    return Definition(metric.label, ", ".join(one.name for one in variants), metric.formula, text)
 
 
 def _provenance(runs: Sequence[Measurements]) -> Table:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import SHARD, Batch, ContentKey, StorePlan, open_store, write_store
 from maxsup_analysis.measurements import measure_representation
-from maxsup_analysis.representation import Head, all_rows
+from maxsup_analysis.representation import Head
+from maxsup_analysis.rows import all_rows
 from tests.feature_store.stores import NAMES, PLAN, rows_of, same, split, whole
 
 

@@ -1,0 +1,86 @@
+"""The first samples of each class together: for what cannot be summed sample by sample."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from maxsup_analysis.rows import Blocks, Rows
+
+MOST = 512  # samples of a class
+ROOM = 10**8  # bytes of features that are in memory at once
+
+
+def class_rows(
+    blocks: Blocks, counts: Float64[Tensor, " K"], limit: int = MOST, room: int = ROOM
+) -> Iterator[tuple[int, Rows]]:
+    """Each class that has samples, by its label, with its first `limit` samples in the order of the rows.
+
+    counts: how many samples each class has. Classes come in the order of their labels, as many at a time as
+    `room` holds, each time in one sweep that reads the labels of a block and the rows that are wanted. Logits
+    are left behind.
+    """
+    first = next(iter(blocks), None)
+    if first is None:
+        return
+    wanted = counts.long().clamp(max=limit)
+    bytes_each = first.features.shape[1] * first.features.element_size()
+    for classes in _groups(wanted, max(room // max(bytes_each, 1), 1)):
+        yield from _swept(blocks, wanted, classes)
+
+
+def _groups(wanted: Int64[Tensor, " K"], rows: int) -> Iterator[range]:
+    """Ranges of classes that want no more than so many rows together, but for a class that alone wants more."""
+    start, held = 0, 0
+    for label, number in enumerate(wanted.tolist()):
+        if held and held + number > rows:
+            yield range(start, label)
+            start, held = label, 0
+        held += number
+    if held:
+        yield range(start, len(wanted))
+
+
+def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Iterator[tuple[int, Rows]]:
+    """The rows of some classes, in one sweep, which ends as soon as they are complete."""
+    missing = {label: int(wanted[label]) for label in classes if wanted[label] > 0}
+    parts: dict[int, list[Rows]] = {label: [] for label in missing}
+    for rows in blocks.map(partial(_first_of_classes, classes=classes, limit=int(wanted.max()))):
+        for label in rows.labels.unique().tolist():
+            if missing[label] > 0:
+                part = rows.take((rows.labels == label).nonzero()[: missing[label], 0])
+                parts[label].append(part)
+                missing[label] -= len(part)
+        if not any(missing.values()):
+            break
+    while parts:
+        label = min(parts)
+        yield label, _joined(parts.pop(label))
+
+
+def _first_of_classes(rows: Rows, classes: range, limit: int) -> Rows:
+    """The first rows of a block of each of some classes, without their logits."""
+    chosen = ((rows.labels >= classes.start) & (rows.labels < classes.stop)).nonzero()[:, 0]
+    chosen = chosen[_places(rows.labels[chosen]) < limit]
+    return Rows(rows.ids[chosen.numpy()], rows.labels[chosen], rows.features[chosen])
+
+
+def _places(labels: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+    """How many earlier ones have the same label."""
+    order = labels.argsort(stable=True)
+    counts = labels[order].unique_consecutive(return_counts=True)[1]
+    starts = (counts.cumsum(0) - counts).repeat_interleave(counts)
+    places = torch.empty_like(labels)
+    places[order] = torch.arange(len(labels)) - starts
+    return places
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    return Rows(
+        np.concatenate([part.ids for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        torch.cat([part.features for part in parts]),
+    )

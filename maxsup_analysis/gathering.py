@@ -1,0 +1,314 @@
+"""The second sweep over the rows: with the class means known, all sums that metrics are functions of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from scipy.linalg import blas
+from torch import Tensor
+
+from maxsup_analysis.errors import Undefined
+from maxsup_analysis.metrics.metric import Metric, OrderMetric, SampleMetric
+from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments, SpanScatter
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.rows import Rows
+from maxsup_analysis.span import Span
+from maxsup_analysis.tile import Tile
+
+Outcome = Tensor | Undefined
+# Bytes of contributions of samples that are kept for the standard errors; beyond, a sweep computes them again.
+MOST_KEPT = 2**28
+CROSSED = 1024  # rows of a product of deviations with their coordinates
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the sweep sums because metrics need it, and what it keeps of every sample.
+
+    kept: metrics whose contributions or columns are kept for all samples.
+    errors: whether standard errors are wanted, which need derivatives with respect to the class means.
+    """
+
+    totals: tuple[SampleMetric, ...] = ()
+    kept: tuple[SampleMetric | OrderMetric, ...] = ()
+    span: bool = False
+    direction_span: bool = False
+    scatter: bool = False
+    errors: bool = False
+
+    @classmethod
+    def by(cls, metrics: Iterable[Metric], samples: int, *, errors: bool) -> "Wanted":
+        """What these metrics need of so many samples."""
+        every = list(metrics)
+        needs = {need for metric in every for need in metric.needs}
+        of_samples = tuple(metric for metric in every if isinstance(metric, SampleMetric))
+        orders = tuple(metric for metric in every if isinstance(metric, OrderMetric))
+        kept = tuple(metric for metric in of_samples if errors and metric.columns is not None)
+        if samples * sum(metric.width for metric in kept) * 8 > MOST_KEPT:
+            # The nearest class mean costs a product with all of them, which is not computed twice.
+            kept = tuple(metric for metric in kept if "nearest" in metric.needs)
+        return cls(
+            of_samples,
+            (*orders, *kept),
+            "span" in needs,
+            "direction_span" in needs,
+            "scatter" in needs,
+            errors,
+        )
+
+
+@dataclass(frozen=True)
+class SpanSums:
+    """The sums of a `SpanScatter`, and the scatter times the basis where derivatives are wanted."""
+
+    inside: Float64[Tensor, ""]
+    distance: Float64[Tensor, ""]
+    crossed: Float64[Tensor, "D R"] | None = None
+
+    def __add__(self, other: "SpanSums") -> "SpanSums":
+        crossed = None if self.crossed is None or other.crossed is None else self.crossed + other.crossed
+        return SpanSums(self.inside + other.inside, self.distance + other.distance, crossed)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Numbers kept of every sample, in the order of the rows; adding puts one after the other.
+
+    span, direction_span: what each sample adds to `SpanSums.inside` and `SpanSums.distance`.
+    """
+
+    columns: Mapping[str, Outcome] = field(default_factory=dict)
+    span: Float64[Tensor, "N 2"] | None = None
+    direction_span: Float64[Tensor, "N 2"] | None = None
+
+    def __add__(self, other: "Kept") -> "Kept":
+        columns = {name: joined(column, other.columns[name]) for name, column in self.columns.items()}
+        spans = (
+            None if mine is None or theirs is None else torch.cat([mine, theirs])
+            for mine, theirs in ((self.span, other.span), (self.direction_span, other.direction_span))
+        )
+        return Kept(columns, *spans)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything the sweep sums, and what it keeps."""
+
+    spreads: Float64[Tensor, " K"]
+    direction_spreads: Float64[Tensor, " K"]
+    span: SpanSums | None
+    direction_span: SpanSums | None
+    scatter: Float64[Tensor, "D D"] | None
+    totals: Mapping[str, Outcome]
+    kept: Kept
+
+    def __add__(self, other: "Gathered") -> "Gathered":
+        return Gathered(
+            self.spreads + other.spreads,
+            self.direction_spreads + other.direction_spreads,
+            _sum(self.span, other.span),
+            _sum(self.direction_span, other.direction_span),
+            _sum(self.scatter, other.scatter),
+            {name: added(total, other.totals[name]) for name, total in self.totals.items()},
+            self.kept + other.kept,
+        )
+
+
+def gather(representation: Representation, wanted: Wanted) -> Gathered:
+    """One sweep over the rows."""
+    gathered = representation.blocks.total(
+        partial(_gathered, representation=representation.summary, wanted=wanted)
+    )
+    assert gathered is not None, "a representation has rows"
+    return gathered
+
+
+def moments_of(representation: Representation, gathered: Gathered) -> ClassMoments:
+    """The moments that metrics look at."""
+    means = representation.means
+    return ClassMoments(
+        _moments(means.features, gathered.spreads, gathered.span),
+        _moments(means.directions, gathered.direction_spreads, gathered.direction_span),
+        None if gathered.scatter is None else _mirrored(gathered.scatter),
+    )
+
+
+def within_scatter(representation: Representation) -> Float64[Tensor, "D D"]:
+    """The pooled within-class scatter, sum_i (h_i - mean of its class)(h_i - mean of its class)^T."""
+    scatter = gather(representation, Wanted(scatter=True)).scatter
+    assert scatter is not None, "it was asked for"
+    return _mirrored(scatter)
+
+
+def joined(first: Outcome, second: Outcome) -> Outcome:
+    """Both, one after the other, or why there is none."""
+    if isinstance(first, Undefined):
+        return first
+    return second if isinstance(second, Undefined) else torch.cat([first, second])
+
+
+def added(first: Outcome, second: Outcome) -> Outcome:
+    """The sum of both, or why there is none."""
+    if isinstance(first, Undefined):
+        return first
+    return second if isinstance(second, Undefined) else first + second
+
+
+def attempted(function, *arguments: object) -> Outcome:  # noqa: ANN001
+    """What a function of a metric gives, or why it gives nothing."""
+    try:
+        return function(*arguments)
+    except Undefined as reason:
+        # Without what it was raised through, which would keep the rows alive.
+        return reason.with_traceback(None)
+
+
+def _sum(first, second):  # noqa: ANN001, ANN202
+    return None if first is None or second is None else first + second
+
+
+def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
+    """The sums over one block."""
+    K = len(representation.class_names)
+    spreads, direction_spreads = torch.zeros(2, K, dtype=torch.float64)
+    of_samples = _SampleParts(wanted)
+    spans, direction_spans = _SpanParts(wanted.errors), _SpanParts(wanted.errors)
+    deviations: list[Tensor] = []
+    for part in rows.tiles():
+        tile = Tile(part, representation)
+        spreads.index_add_(0, tile.labels, tile.squares)
+        direction_spreads.index_add_(0, tile.labels, tile.direction_squares)
+        if wanted.span:
+            spans.add(tile.deviations, tile.coordinates, representation.span)
+        if wanted.direction_span:
+            direction_spans.add(
+                tile.direction_deviations, tile.direction_coordinates, representation.direction_span
+            )
+        if wanted.scatter:
+            deviations.append(tile.deviations.to(tile.span.basis.dtype))
+        of_samples.look(tile, geometric=True)
+    for part in rows.tiles(wide=False):
+        of_samples.look(Tile(part, representation), geometric=False)
+    kept = Kept(of_samples.joined, spans.shares, direction_spans.shares)
+    return Gathered(
+        spreads,
+        direction_spreads,
+        spans.sums,
+        direction_spans.sums,
+        _products(deviations) if wanted.scatter else None,
+        of_samples.totals,
+        kept,
+    )
+
+
+class _SampleParts:
+    """What the tiles of one block add to the totals of metrics of samples, and what is kept of each sample."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.totals: dict[str, Outcome] = {}
+        self.columns: dict[str, list[Outcome]] = {metric.name: [] for metric in wanted.kept}
+
+    def look(self, tile: Tile, *, geometric: bool) -> None:
+        """Take a tile along, for the metrics that look at features or for those that do not."""
+        for metric in self.wanted.totals:
+            if metric.is_geometric == geometric:
+                total, name = attempted(metric.totals, tile), metric.name
+                self.totals[name] = added(self.totals[name], total) if name in self.totals else total
+        for metric in self.wanted.kept:
+            if metric.is_geometric == geometric:
+                self.columns[metric.name].append(attempted(metric.columns, tile))
+
+    @property
+    def joined(self) -> dict[str, Outcome]:
+        """The columns of the block."""
+        return {name: _all_joined(parts) for name, parts in self.columns.items()}
+
+
+def _all_joined(parts: Sequence[Outcome]) -> Outcome:
+    for part in parts:
+        if isinstance(part, Undefined):
+            return part
+    return torch.cat([part for part in parts if not isinstance(part, Undefined)])
+
+
+class _SpanParts:
+    """What the tiles of one block add to `SpanSums`; products with the deviations are of several tiles at once."""
+
+    def __init__(self, errors: bool) -> None:
+        self.errors = errors
+        self.parts: list[Tensor] = []
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.crossed: Tensor | None = None
+
+    def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"], span: Span) -> None:
+        """Take a tile along."""
+        squares = coordinates.square()
+        inside = squares.sum(1, dtype=torch.float64)
+        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
+        self.parts.append(torch.stack([inside, distance], 1))
+        if self.errors:
+            self.waiting.append((deviations.to(coordinates.dtype), coordinates))
+            if sum(len(part) for part, _ in self.waiting) >= CROSSED:
+                self._cross()
+
+    def _cross(self) -> None:
+        deviations, coordinates = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+        product = (deviations.T @ coordinates).double()
+        self.crossed = product if self.crossed is None else self.crossed.add_(product)
+        self.waiting.clear()
+
+    @property
+    def shares(self) -> Float64[Tensor, "B 2"] | None:
+        """What each sample adds."""
+        return torch.cat(self.parts) if self.parts and self.errors else None
+
+    @property
+    def sums(self) -> SpanSums | None:
+        """The sums over the block; None where nothing was taken along."""
+        if not self.parts:
+            return None
+        inside, distance = torch.cat(self.parts).sum(0)
+        if not self.errors:
+            return SpanSums(inside, distance)
+        if self.waiting:
+            self._cross()
+        return SpanSums(inside, distance, self.crossed)
+
+
+def _products(deviations: Sequence[Tensor]) -> Float64[Tensor, "D D"]:
+    """The upper half of the sum of d d^T: a symmetric rank-k update does half the work of a product."""
+    block = np.asfortranarray(torch.cat(list(deviations)).numpy().T)
+    (update,) = blas.get_blas_funcs(["syrk"], [block])
+    return torch.from_numpy(np.asarray(update(1.0, block)).T.astype(np.float64))
+
+
+def _mirrored(half: Float64[Tensor, "D D"]) -> Float64[Tensor, "D D"]:
+    """A symmetric matrix from one of its triangles."""
+    lower = half.tril()
+    return lower + lower.tril(-1).T
+
+
+def _moments(means: ClusterMeans, spreads: Float64[Tensor, " K"], sums: SpanSums | None) -> ClusterMoments:
+    scatter = None if sums is None else _span_scatter(sums, means.span)
+    return ClusterMoments(means.origin, means.counts, means.offsets, spreads, scatter)
+
+
+def _span_scatter(sums: SpanSums, span: Span) -> SpanScatter:
+    """The sums with their derivatives with respect to the centred means M, the scatter S held fixed.
+
+    With P the projection on the span and A = M^T M = K S_B, for a change dM of the means
+    d tr(P S) = 2 tr(dM^T M A^+ S (1 - P)), and d tr(A^+ S) = 2 tr(dM^T M ((A^+)^2 S (1 - P) - A^+ S A^+)).
+    """
+    if sums.crossed is None:
+        return SpanScatter(sums.inside, sums.distance)
+    K, basis, squares = len(span.coordinates), span.basis, len(span.coordinates) * span.variances
+    within = basis.T @ sums.crossed
+    outside = sums.crossed.T - within @ basis.T
+    scaled = span.coordinates / squares
+    inside_slope = 2 * scaled @ outside
+    distance_slope = 2 * K * ((scaled / squares) @ outside - scaled @ (within / squares) @ basis.T)
+    return SpanScatter(sums.inside, sums.distance, inside_slope, distance_slope)

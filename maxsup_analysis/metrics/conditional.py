@@ -1,0 +1,221 @@
+"""Where samples lie that are classified correctly, and where those that are not: distances to class means.
+
+Class means are given: the standard errors speak of samples drawn around these means.
+"""
+
+from functools import partial
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from maxsup_analysis.errors import NotSmooth, Undefined
+from maxsup_analysis.metrics.metric import mean_metric, total_metric
+from maxsup_analysis.tile import Tile
+
+OURS = "defined here: where samples lie, split by whether the prediction is right"
+# Squared distances between means below this share of a sample's squared distance from its mean are rounding.
+NEGLIGIBLE = 1e-28
+
+
+def _mean_of(totals: Float64[Tensor, " 2"], members: str) -> Tensor:
+    """The sum of values over the number of members."""
+    if totals[1] == 0:
+        raise Undefined(f"there are no {members}")
+    mean = totals[0] / totals[1]
+    if totals[1] == 1:
+        raise NotSmooth(mean.item(), f"only one of the {members}, so the sampling variance is unknown")
+    return mean
+
+
+@mean_metric(
+    label="distance to own mean",
+    formula="1/N sum_i norm(h_i - mu_(y_i))",
+    source=OURS,
+    collapsed=0.0,
+    differs="in the units of the features",
+    over=("all", "correct", "wrong"),
+)
+def distance_to_own_mean(tile: Tile) -> Float64[Tensor, " B"]:
+    """Mean Euclidean distance of a sample from the mean of its class.
+
+    Samples weigh equally; the distance itself, not its square. It shrinks with the features: compare networks
+    by distance_to_own_mean_relative. The class means, of correct and wrong samples together, count as given in
+    the standard error.
+    """
+    return tile.once(_distances_to_own)
+
+
+@total_metric(
+    partial(_mean_of, members="samples taken for a class that has samples"),
+    label="distance to predicted mean",
+    formula="1/N sum_i norm(h_i - mu_(hat(y)_i))",
+    source=OURS,
+    collapsed=0.0,
+    differs="in the units of the features",
+)
+def distance_to_predicted_mean(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean Euclidean distance of a sample from the mean of the class that it is taken for.
+
+    For correct samples that is their own class. The class means count as given in the standard error. Samples
+    that are taken for a class without samples, which has no mean, are left out.
+    """
+    return tile.once(_distances_to_predicted)
+
+
+@total_metric(
+    partial(_mean_of, members="wrongly classified samples taken for a class that has samples"),
+    label="distance to predicted mean, wrong",
+    formula="1/N_w sum_(i: hat(y)_i != y_i) norm(h_i - mu_(hat(y)_i))",
+    source=OURS,
+    collapsed=None,
+    differs="in the units of the features",
+)
+def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean Euclidean distance of a wrongly classified sample from the mean of the class that it is taken for.
+
+    Below distance_to_own_mean_wrong, these samples have been drawn into the cluster of the wrong class. Class
+    means, and samples that are left out, are as in distance_to_predicted_mean.
+    """
+    return tile.once(_distances_to_predicted) * (1 - tile.correct)[:, None]
+
+
+@mean_metric(
+    label="relative distance to own mean",
+    formula="1/N sum_i norm(h_i - mu_(y_i)) / s, s^2 = 1/binom(K, 2) sum_(k < l) norm(mu_k - mu_l)^2",
+    source=OURS,
+    collapsed=0.0,
+    differs="in units of the distance between class means",
+    over=("all", "correct", "wrong"),
+)
+def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
+    """Mean distance of a sample from the mean of its class, for each unit of distance between class means.
+
+    The unit s is the root of the mean squared distance between two class means, classes weighing equally: free
+    of the scale of the features. Class means and s count as given in the standard error.
+    """
+    return tile.once(_distances_to_own) / _distance_between_means(tile)
+
+
+@total_metric(
+    partial(_mean_of, members="samples taken for a class that has samples"),
+    label="relative distance to predicted mean",
+    formula="1/N sum_i norm(h_i - mu_(hat(y)_i)) / s",
+    source=OURS,
+    collapsed=0.0,
+    differs="in units of the distance between class means",
+)
+def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean distance from the mean of the predicted class, for each unit of distance between class means.
+
+    The unit s is that of distance_to_own_mean_relative. Class means and unit count as given in the standard
+    error. Samples that are taken for a class without samples, which has no mean, are left out.
+    """
+    unit = torch.stack([_distance_between_means(tile), torch.ones(()).double()])
+    return tile.once(_distances_to_predicted) / unit
+
+
+@total_metric(
+    partial(_mean_of, members="wrongly classified samples taken for a class that has samples"),
+    label="relative distance to predicted mean, wrong",
+    formula="1/N_w sum_(i: hat(y)_i != y_i) norm(h_i - mu_(hat(y)_i)) / s",
+    source=OURS,
+    collapsed=None,
+    differs="in units of the distance between class means",
+)
+def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean distance of wrong samples from the predicted mean, for each unit of distance between class means.
+
+    Below distance_to_own_mean_relative_wrong, these samples have been drawn into the cluster of the wrong class.
+    Unit, class means, and samples that are left out, are as in distance_to_predicted_mean_relative.
+    """
+    unit = torch.stack([_distance_between_means(tile), torch.ones(()).double()])
+    return tile.once(_distances_to_predicted) * (1 - tile.correct)[:, None] / unit
+
+
+@total_metric(
+    partial(_mean_of, members="samples with a direction"),
+    label="cosine to own direction",
+    formula="1/N sum_i cos(h_i, d_(y_i)), d_k = 1/n_k sum_(j in k) h_j / norm(h_j)",
+    source=OURS,
+    collapsed=1.0,
+)
+def cosine_to_own_direction(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean cosine between a sample and the direction of its class.
+
+    The direction of a class is the mean of its features scaled to length one; features are not centred, samples
+    weigh equally. From 0 to 1 over all samples. Zero vectors have no direction and are left out. Class
+    directions count as given in the standard error.
+    """
+    return tile.once(_cosines)
+
+
+@total_metric(
+    partial(_mean_of, members="correctly classified samples with a direction"),
+    label="cosine to own direction, correct",
+    formula="1/N_c sum_(i: hat(y)_i = y_i) cos(h_i, d_(y_i))",
+    source=OURS,
+    collapsed=1.0,
+)
+def cosine_to_own_direction_correct(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean cosine between a sample and the direction of its class; correctly classified samples only.
+
+    The direction of a class is that of cosine_to_own_direction, of correct and wrong samples together, and
+    counts as given in the standard error. Zero vectors are left out.
+    """
+    return tile.once(_cosines) * tile.correct[:, None]
+
+
+@total_metric(
+    partial(_mean_of, members="wrongly classified samples with a direction"),
+    label="cosine to own direction, wrong",
+    formula="1/N_w sum_(i: hat(y)_i != y_i) cos(h_i, d_(y_i))",
+    source=OURS,
+    collapsed=None,
+)
+def cosine_to_own_direction_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """Mean cosine between a sample and the direction of its class; wrongly classified samples only.
+
+    The direction of a class is that of cosine_to_own_direction, of correct and wrong samples together, and
+    counts as given in the standard error. Zero vectors are left out.
+    """
+    return tile.once(_cosines) * (1 - tile.correct)[:, None]
+
+
+def _distances_to_own(tile: Tile) -> Float64[Tensor, " B"]:
+    return tile.squares.sqrt()
+
+
+def _distances_to_predicted(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """The distance of each sample whose predicted class has a mean and 1; zeros for the others."""
+    means = tile.representation.means.features
+    members = (means.counts[tile.predictions] > 0).double()
+    distances = torch.linalg.vector_norm(means.deviations(tile.features, tile.predictions), dim=1)
+    return torch.stack([distances * members, members], 1)
+
+
+def _distance_between_means(tile: Tile) -> Tensor:
+    """Root of the mean squared distance between the means of two classes that have samples."""
+    K = len(tile.representation.occupied)
+    if K < 2:
+        raise Undefined("only one class has samples, and it takes two to compare")
+    # sum_(k < l) |m_k - m_l|^2 = K sum_k |m_k|^2 = K^2 tr S_B, for m_k that sum to zero.
+    square = 2 * K / (K - 1) * tile.representation.span.variances.sum()
+    if (square <= NEGLIGIBLE * tile.squares).any():
+        raise Undefined("class means coincide, so there is nothing to separate")
+    return square.sqrt()
+
+
+def _cosines(tile: Tile) -> Float64[Tensor, "B 2"]:
+    """The cosine of each sample that has a direction and 1; zeros for the others."""
+    representation, members = tile.representation, tile.has_direction
+    directions = representation.means.directions
+    centres = directions.origin + directions.offsets[tile.labels]
+    lengths = torch.linalg.vector_norm(centres, dim=1)
+    if (cancelled := (lengths.square() <= NEGLIGIBLE) & members).any():
+        name = representation.class_names[int(tile.labels[cancelled][0])]
+        raise Undefined(f"the directions of the samples of class {name} cancel, so it has no direction")
+    along = ((tile.direction_deviations + centres) * centres).sum(1)
+    # A class of zero vectors only has no length.
+    cosines = torch.where(members, along, 0) / torch.where(members, lengths, 1)
+    return torch.stack([cosines, members.double()], 1)

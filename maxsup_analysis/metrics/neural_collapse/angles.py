@@ -1,0 +1,136 @@
+"""NC2: are class means, or the rows of the head, at equal angles, and those of a simplex?"""
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from maxsup_analysis.errors import NotSmooth
+from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, PAPYAN, centred_means, head_rows, units
+from maxsup_analysis.pairs import PairTile, largest_product, mean_over_pairs
+from maxsup_analysis.representation import Representation
+
+# A standard deviation of cosines below this is their rounding.
+EQUAL = 1e-14
+ALIKE = "all angles are equal, and a standard deviation of zero has no derivative"
+
+
+@moment_metric(
+    label="NC2: equiangular, means",
+    formula="1/(K (K - 1)) sum_(k != l) abs(cos(m_k, m_l) + 1/(K - 1))",
+    source=NOTEBOOK,
+    collapsed=0.0,
+    standard=True,
+    differs="mean distance from the simplex's cosine",
+)
+def nc2_equiangular_means(representation: Representation) -> Tensor:
+    """How far the angles between centred class means are from those of a simplex, on average.
+
+    Mean over ordered pairs of different classes.
+    """
+    return _distance_from_simplex_angles(centred_means(representation))
+
+
+@moment_metric(
+    label="NC2: equiangular, head",
+    formula="1/(K (K - 1)) sum_(k != l) abs(cos(w_k, w_l) + 1/(K - 1))",
+    source=NOTEBOOK,
+    collapsed=0.0,
+    standard=True,
+    differs="mean distance from the simplex's cosine",
+)
+def nc2_equiangular_head(representation: Representation) -> Tensor:
+    """How far the angles between rows of the head are from those of a simplex, on average.
+
+    Mean over ordered pairs of different classes; rows as they are, not centred.
+    """
+    return _distance_from_simplex_angles(head_rows(representation))
+
+
+@moment_metric(
+    label="NC2: spread of cosines, means",
+    formula="std_(k != l) cos(m_k, m_l)",
+    source=PAPYAN,
+    collapsed=0.0,
+    differs="standard deviation: equal angles, of whatever size",
+)
+def nc2_cosine_spread_means(representation: Representation) -> Tensor:
+    """How unequal the angles between centred class means are: the standard deviation of their cosines.
+
+    Over pairs of different classes, division by their number. 0 when all angles are equal, as of a simplex, and
+    always with two classes; there it has no standard error.
+    """
+    spread = _spread_of_cosines(centred_means(representation))
+    if spread <= EQUAL:
+        raise NotSmooth(spread.item(), ALIKE)
+    return spread
+
+
+@moment_metric(
+    label="NC2: spread of cosines, head",
+    formula="std_(k != l) cos(w_k, w_l)",
+    source=PAPYAN,
+    collapsed=0.0,
+    differs="standard deviation: equal angles, of whatever size",
+)
+def nc2_cosine_spread_head(representation: Representation) -> Tensor:
+    """How unequal the angles between rows of the head are: the standard deviation of their cosines.
+
+    Over pairs of different classes, division by their number; rows as they are, not centred. 0 when all angles
+    are equal, as of a simplex, and always with two classes.
+    """
+    return _spread_of_cosines(head_rows(representation))
+
+
+@moment_metric(
+    label="NC2: largest cosine, means",
+    formula="max_(k != l) cos(m_k, m_l) + 1/(K - 1)",
+    source=f"{PAPYAN}, the maximal angle of equiangularity",
+    collapsed=0.0,
+    differs="the closest pair alone",
+)
+def nc2_largest_cosine_means(representation: Representation) -> Tensor:
+    """How much closer the two closest centred class means are than those of a simplex, as a cosine.
+
+    Never below 0, for the cosines of K vectors average -1/(K - 1) at least. The standard error is that of the
+    closest pair, of equally close ones the first; noise only brings pairs closer, so it is biased upward.
+    """
+    return _largest_cosine(centred_means(representation))
+
+
+@moment_metric(
+    label="NC2: largest cosine, head",
+    formula="max_(k != l) cos(w_k, w_l) + 1/(K - 1)",
+    source=f"{PAPYAN}, the maximal angle of equiangularity",
+    collapsed=0.0,
+    differs="the closest pair alone",
+)
+def nc2_largest_cosine_head(representation: Representation) -> Tensor:
+    """How much closer the two closest rows of the head are than those of a simplex, as a cosine.
+
+    Rows as they are, not centred. Never below 0, for the cosines of K vectors average -1/(K - 1) at least.
+    """
+    return _largest_cosine(head_rows(representation))
+
+
+def _distance_from_simplex_angles(vectors: Float64[Tensor, "K D"]) -> Tensor:
+    def distance(tile: PairTile) -> Tensor:
+        return (tile.products + 1 / (len(vectors) - 1)).abs_()
+
+    return mean_over_pairs(distance, units(vectors))
+
+
+def _spread_of_cosines(vectors: Float64[Tensor, "K D"]) -> Tensor:
+    directions, K = units(vectors), len(vectors)
+    # Squares about the mean do not change, to first order, with the mean.
+    mean = ((directions.sum(0).square().sum() - K) / (K * (K - 1))).item()
+
+    def square(tile: PairTile) -> Tensor:
+        return (tile.products - mean).square()
+
+    return mean_over_pairs(square, directions).sqrt()
+
+
+def _largest_cosine(vectors: Float64[Tensor, "K D"]) -> Tensor:
+    directions = units(vectors)
+    k, other = largest_product(directions)
+    return directions[k] @ directions[other] + 1 / (len(vectors) - 1)

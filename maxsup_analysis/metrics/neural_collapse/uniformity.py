@@ -1,0 +1,97 @@
+"""Hyperspherical uniformity: how evenly unit vectors are spread over the sphere, whatever K and D."""
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from maxsup_analysis.errors import Undefined
+from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, head_rows, units
+from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE
+from maxsup_analysis.pairs import PairTile, mean_over_pairs
+from maxsup_analysis.representation import Representation
+
+LIU = "Liu et al. 2023 (arXiv 2303.06484), the logarithmic energy"
+
+
+@moment_metric(
+    label="uniformity, means",
+    formula="2/(K (K - 1)) sum_(k < l) log(1 / norm(t_k - t_l)), t_k = m_k / norm(m_k)",
+    source=LIU,
+    collapsed=None,
+    differs="mean of the energy of a pair",
+)
+def uniformity_means(representation: Representation) -> Tensor:
+    """Energy of a pair of centred class means on the sphere, averaged over pairs: low when they spread evenly.
+
+    Natural logarithm, unordered pairs. The least is -1/2 log(2 K / (K - 1)), of a simplex, possible with
+    K - 1 <= D only. Undefined where two means point the same way.
+    """
+    return _mean_energy(units(centred_means(representation)))
+
+
+@moment_metric(
+    label="uniformity, head",
+    formula="2/(K (K - 1)) sum_(k < l) log(1 / norm(t_k - t_l)), t_k = w_k / norm(w_k)",
+    source=LIU,
+    collapsed=None,
+    differs="mean of the energy of a pair",
+)
+def uniformity_head(representation: Representation) -> Tensor:
+    """Energy of a pair of rows of the head on the sphere, averaged over pairs: low when they spread evenly.
+
+    Natural logarithm, unordered pairs; rows as they are, not centred. The least is -1/2 log(2 K / (K - 1)), of a
+    simplex, possible with K - 1 <= D only. Undefined where two rows point the same way.
+    """
+    return _mean_energy(units(head_rows(representation)))
+
+
+@moment_metric(
+    label="variance of uniformity, means",
+    formula="2/(K (K - 1)) sum_(k < l) (log(1 / norm(t_k - t_l)) - E)^2, t_k = m_k / norm(m_k)",
+    source=f"{LIU}, its variance in rhubarbwu/neural-collapse",
+    collapsed=0.0,
+    differs="variance of the energy of a pair",
+)
+def uniformity_variance_means(representation: Representation) -> Tensor:
+    """How unequally pairs of centred class means are apart on the sphere: the variance of their energies.
+
+    E is uniformity_means; division by the number of pairs. 0 when all are equally far apart. Undefined where two
+    means point the same way.
+    """
+    return _variance_of_energy(units(centred_means(representation)))
+
+
+@moment_metric(
+    label="variance of uniformity, head",
+    formula="2/(K (K - 1)) sum_(k < l) (log(1 / norm(t_k - t_l)) - E)^2, t_k = w_k / norm(w_k)",
+    source=f"{LIU}, its variance in rhubarbwu/neural-collapse",
+    collapsed=0.0,
+    differs="variance of the energy of a pair",
+)
+def uniformity_variance_head(representation: Representation) -> Tensor:
+    """How unequally pairs of rows of the head are apart on the sphere: the variance of their energies.
+
+    E is uniformity_head; division by the number of pairs; rows as they are, not centred. 0 when all are equally
+    far apart. Undefined where two rows point the same way.
+    """
+    return _variance_of_energy(units(head_rows(representation)))
+
+
+def _mean_energy(directions: Float64[Tensor, "K D"]) -> Tensor:
+    return mean_over_pairs(_energies, directions)
+
+
+def _variance_of_energy(directions: Float64[Tensor, "K D"]) -> Tensor:
+    # Squares about the mean do not change, to first order, with the mean.
+    mean = _mean_energy(directions.detach()).item()
+
+    def square(tile: PairTile) -> Tensor:
+        return (_energies(tile) - mean).square()
+
+    return mean_over_pairs(square, directions)
+
+
+def _energies(tile: PairTile) -> Tensor:
+    if tile.pair(tile.squares <= NEGLIGIBLE) is not None:
+        raise Undefined("two vectors point the same way, where the energy is infinite")
+    return -tile.squares.log() / 2

@@ -1,0 +1,49 @@
+"""The variability collapse index: NC1 that no invertible linear map of the features changes."""
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, smooth_in
+from maxsup_analysis.representation import Representation
+
+# Eigenvalues of S_T below this share of the largest are rounding.
+NEGLIGIBLE_VARIANCE = 1e-13
+
+
+@moment_metric(
+    label="VCI",
+    formula="1 - tr(S_T^+ S_B) / rank(S_B), S_T = S_W + S_B",
+    source="Xu & Liu 2023 (arXiv 2306.03440)",
+    collapsed=0.0,
+    differs="S_W against all variance: any linear map allowed",
+    needs=("scatter",),
+)
+def vci(representation: Representation) -> Tensor:
+    """Variability collapse index: share of the variance that is within classes, along what tells classes apart.
+
+    Between 0, when samples do not vary within their class, and 1, when class means coincide. S_B weighs classes
+    equally and S_W weighs samples equally. The rank is min(K - 1, D) unless class means are linearly dependent;
+    then there is no standard error. With fewer samples than dimensions it is near 0 whatever the model.
+    """
+    means = centred_means(representation)
+    within = representation.scatter / representation.classes.counts.sum()
+    total = within + means.T @ means / len(means)
+    if not total.isfinite().all():
+        return total.sum()
+    # m S^+ m = max_x 2 x m - x S x: with its x, the value and derivatives are right, and cheap.
+    solutions = _solutions(means.detach(), total.detach())
+    explained = 2 * (solutions * means).sum() - (solutions @ total * solutions).sum()
+    return smooth_in(representation.span, 1 - explained / len(means) / representation.span.rank)
+
+
+def _solutions(means: Float64[Tensor, "K D"], total: Float64[Tensor, "D D"]) -> Float64[Tensor, "K D"]:
+    """M S_T^+; by Cholesky where S_T has an inverse that can be trusted."""
+    factor, failure = torch.linalg.cholesky_ex(total)
+    pivots = factor.diagonal().square()
+    if failure == 0 and pivots.min() > NEGLIGIBLE_VARIANCE * pivots.max():
+        return torch.cholesky_solve(means.T, factor).T
+    variances, axes = torch.linalg.eigh(total)
+    kept = variances > NEGLIGIBLE_VARIANCE * variances[-1]
+    return means @ axes[:, kept] / variances[kept] @ axes[:, kept].T

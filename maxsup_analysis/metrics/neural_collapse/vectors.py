@@ -1,0 +1,53 @@
+"""The vectors that neural collapse is about, the span of the means, and what of them must not vanish."""
+
+from jaxtyping import Float64
+from torch import Tensor
+
+from maxsup_analysis.errors import NotSmooth, Undefined
+from maxsup_analysis.metrics.variation.classes import require_distinct_means
+from maxsup_analysis.moments import directions_of
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.span import Span
+
+PAPYAN = "Papyan, Han & Donoho 2020 (arXiv 2008.08186)"
+NOTEBOOK = f"{PAPYAN}, as in the authors' notebook"
+ZHU = "Zhu et al. 2021 (arXiv 2105.02375)"
+ZHOU = "Zhou et al. 2022 (arXiv 2210.02192)"
+RHUBARBWU = "Wu & Papyan 2024 (arXiv 2405.17767), as in rhubarbwu/neural-collapse"
+JIANG = "Jiang et al. 2024 (arXiv 2310.05351)"
+
+
+def centred_means(representation: Representation) -> Float64[Tensor, "M D"]:
+    """M, of the classes that have samples; raises Undefined where it is zero, or one row."""
+    require_distinct_means(representation)
+    return representation.classes.centred_means
+
+
+def head_rows(representation: Representation) -> Float64[Tensor, "K D"]:
+    """W, at least two rows of it."""
+    rows = representation.known_head.weight
+    if len(rows) < 2:
+        raise Undefined("the head has one row, and it takes two to compare")
+    return rows
+
+
+def rows_with_samples(representation: Representation) -> Float64[Tensor, "M D"]:
+    """The rows of W whose classes have samples, and so a mean to go with."""
+    return head_rows(representation)[representation.occupied]
+
+
+def units(vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, "K D"]:
+    """The vectors scaled to length one."""
+    directions, nonzero = directions_of(vectors)
+    if not nonzero.all():
+        raise Undefined("a vector is zero and has no angle")
+    return directions
+
+
+def smooth_in(span: Span, value: Tensor) -> Tensor:
+    """The value, of which no derivative exists where the means span less than they could."""
+    possible = min(len(span.coordinates) - 1, len(span.basis))
+    if span.rank < possible:
+        reason = f"class means span {span.rank} of {possible} dimensions, where the pseudo-inverse jumps"
+        raise NotSmooth(value.item(), reason)
+    return value

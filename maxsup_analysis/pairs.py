@@ -1,0 +1,182 @@
+"""Sums over all pairs of K vectors, a tile of their Gram matrix at a time.
+
+Up to K = 1448 that is the whole matrix. Beyond, no K x K matrix is ever in memory: the gradient of a tile is found
+while it is there.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+ENTRIES = 2**21  # numbers of one tile: 16 MiB in float64
+# Squared distances below this share of the squared lengths are computed from differences: of products they have
+# lost more than four of sixteen digits.
+CLOSE = 1e-4
+
+
+@dataclass(frozen=True)
+class PairTile:
+    """Some of the pairs (i, j), i < j, of K vectors, as T x C numbers; `distinct` says where i < j.
+
+    first, second: the vectors i and j. lengths: |x_i|^2 + |x_j|^2. start: the first i and the first j.
+    """
+
+    first: Float64[Tensor, "T D"]
+    second: Float64[Tensor, "C D"]
+    lengths: Float64[Tensor, "T C"]
+    start: tuple[int, int]
+
+    @cached_property
+    def distinct(self) -> Bool[Tensor, "T C"]:
+        """Where i < j."""
+        ones = torch.ones(len(self.first), len(self.second), dtype=torch.bool)
+        return ones.triu_(1 + self.start[0] - self.start[1])
+
+    @cached_property
+    def products(self) -> Float64[Tensor, "T C"]:
+        """x_i . x_j."""
+        return self.first @ self.second.T
+
+    @cached_property
+    def squares(self) -> Float64[Tensor, "T C"]:
+        """|x_i - x_j|^2, of nearly equal vectors too; 1 where i >= j, so that it can be divided by."""
+        squares = torch.addmm(self.lengths, self.first, self.second.T, alpha=-2).where(self.distinct, 1)
+        close = (squares < CLOSE * self.lengths) & self.distinct
+        if not close.any():
+            return squares
+        i, j = close.nonzero(as_tuple=True)
+        return squares.index_put((i, j), _squares_of_differences(self.first, self.second, i, j))
+
+    def pair(self, where: Bool[Tensor, "T C"]) -> tuple[int, int] | None:
+        """The first pair for which it is so, if any."""
+        found = where & self.distinct
+        if not found.any():
+            return None
+        i, j = divmod(int(found.flatten().long().argmax()), found.shape[1])
+        return self.start[0] + i, self.start[1] + j
+
+
+Value = Callable[..., Tensor]
+
+
+def sum_over_pairs(
+    value: Value, vectors: Float64[Tensor, "K D"], *numbers: Float64[Tensor, " K"]
+) -> Float64[Tensor, ""]:
+    """Sum over pairs i < j of `value(tile, sums of numbers)`, T x C, with the sums a_i + a_j of each number.
+
+    What it gives for i >= j does not count. The sum can be differentiated once, by vectors and numbers.
+    """
+    leaves = (vectors, vectors.square().sum(1), *numbers)
+    if torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves):
+        return _SumWithGradient.apply(value, *leaves)  # type: ignore[return-value]
+    parts = (
+        _share(value, rows, columns, _cut(leaves, rows, columns)) for rows, columns in _cuts(len(vectors))
+    )
+    return torch.stack(list(parts)).sum()
+
+
+def mean_over_pairs(
+    value: Value, vectors: Float64[Tensor, "K D"], *numbers: Float64[Tensor, " K"]
+) -> Float64[Tensor, ""]:
+    """The same, as the mean over pairs."""
+    K = len(vectors)
+    return sum_over_pairs(value, vectors, *numbers) / (K * (K - 1) / 2)
+
+
+def largest_product(vectors: Float64[Tensor, "K D"]) -> tuple[int, int]:
+    """The pair of different vectors whose product is largest; of several, the first that is met."""
+    best, pair = -torch.inf, (0, 1)
+    for tile in pair_tiles(vectors.detach()):
+        products = tile.products.where(tile.distinct, -torch.inf)
+        if (largest := products.max().item()) > best:
+            best, pair = largest, tile.pair(products == largest) or pair
+    return pair
+
+
+def pair_tiles(vectors: Float64[Tensor, "K D"]) -> Iterator[PairTile]:
+    """All pairs."""
+    leaves = (vectors, vectors.square().sum(1))
+    return (_tile(rows, columns, _cut(leaves, rows, columns)) for rows, columns in _cuts(len(vectors)))
+
+
+class _SumWithGradient(torch.autograd.Function):
+    """The sum, and its gradient tile by tile, so that no more than one tile is kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Value, *leaves: Tensor) -> Tensor:
+        slopes: list[Tensor | None] = [None] * len(leaves)
+        total = leaves[0].new_zeros(())
+        for rows, columns in _cuts(len(leaves[0])):
+            pieces = [piece.detach().requires_grad_() for piece in _cut(leaves, rows, columns)]
+            with torch.enable_grad():
+                share = _share(value, rows, columns, pieces)
+            total += share.detach()
+            found = torch.autograd.grad(share, pieces, allow_unused=True)
+            for n, slope in enumerate(found):
+                if slope is not None:
+                    whole = slopes[n // 2]
+                    whole = slopes[n // 2] = torch.zeros_like(leaves[n // 2]) if whole is None else whole
+                    whole[columns if n % 2 else rows] += slope
+        ctx.slopes = slopes
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *scales: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        return None, *(None if slope is None else scales[0] * slope for slope in ctx.slopes)
+
+
+def _cuts(K: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the tiles."""
+    size = max(int(ENTRIES**0.5), 1)
+    starts = range(0, K, size)
+    return (
+        (slice(row, min(row + size, K)), slice(column, min(column + size, K)))
+        for row in starts
+        for column in starts
+        if column >= row
+    )
+
+
+def _cut(leaves: tuple[Tensor, ...], rows: slice, columns: slice) -> list[Tensor]:
+    """Of each the part for the rows and the part for the columns, one after the other."""
+    return [leaf[part] for leaf in leaves for part in (rows, columns)]
+
+
+def _tile(rows: slice, columns: slice, pieces: list[Tensor]) -> PairTile:
+    first, second, *lengths = pieces[:4]
+    return PairTile(first, second, _added(*lengths), (rows.start, columns.start))
+
+
+def _share(value: Value, rows: slice, columns: slice, pieces: list[Tensor]) -> Tensor:
+    """What the pairs of one tile add."""
+    sums = map(_added, pieces[4::2], pieces[5::2])
+    tile = _tile(rows, columns, pieces)
+    return value(tile, *sums).where(tile.distinct, 0).sum()
+
+
+def _added(first: Float64[Tensor, " T"], second: Float64[Tensor, " C"]) -> Float64[Tensor, "T C"]:
+    return first[:, None] + second
+
+
+def _squares_of_differences(first: Tensor, second: Tensor, i: Tensor, j: Tensor) -> Tensor:
+    """|first_i - second_j|^2 for pairs of rows, some at a time; the gradient subtracts them once more."""
+    size = max(ENTRIES // max(first.shape[1], 1), 1)
+    parts = zip(i.split(size), j.split(size), strict=True)
+    return torch.cat([_recomputed(partial(_square_of_difference, *part), first, second) for part in parts])
+
+
+def _square_of_difference(i: Tensor, j: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    return (first[i] - second[j]).square().sum(1)
+
+
+def _recomputed(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """What the function gives; what is in between is computed again for a gradient instead of kept."""
+    result = checkpoint(function, *tensors, use_reentrant=False, preserve_rng_state=False)
+    assert isinstance(result, Tensor)
+    return result

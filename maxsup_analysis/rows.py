@@ -1,0 +1,136 @@
+"""Labelled rows: ids, labels, features and logits of samples, in blocks that can be read any number of times."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maxsup_analysis.errors import InputError
+from maxsup_analysis.sums import Sum, added
+
+T = TypeVar("T")
+TILE = 2**21  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
+LARGE = 2**25 - 2**16  # just below the largest piece that glibc would learn from
+FEWEST = 16  # rows of a tile, however wide
+
+
+@dataclass(frozen=True)
+class Rows:
+    """B samples: ids, labels, penultimate features and, where they are known, logits; of any floating type."""
+
+    ids: np.ndarray
+    labels: Int64[Tensor, " B"]
+    features: Float[Tensor, "B D"]
+    logits: Float[Tensor, "B K"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def part(self, chosen: slice) -> "Rows":
+        """Some of them, without a copy."""
+        logits = None if self.logits is None else self.logits[chosen]
+        return Rows(self.ids[chosen], self.labels[chosen], self.features[chosen], logits)
+
+    def take(self, chosen: Tensor) -> "Rows":
+        """Some of them, by a mask or by number."""
+        logits = None if self.logits is None else self.logits[chosen]
+        return Rows(self.ids[chosen.numpy()], self.labels[chosen], self.features[chosen], logits)
+
+    def tiles(self, *, wide: bool = True) -> Iterator["Rows"]:
+        """The same, a few rows at a time: what is computed on a tile stays in the processor's cache.
+
+        wide: features are looked at, not the logits alone.
+        """
+        widths = [1] if self.logits is None else [self.logits.shape[1]]
+        widths += [self.features.shape[1]] if wide or self.logits is None else []
+        size = max(TILE // 8 // max(widths), FEWEST)
+        return (self.part(slice(start, start + size)) for start in range(0, max(len(self), 1), size))
+
+
+@runtime_checkable
+class Blocks(Protocol):
+    """Rows cut into blocks, which can be read any number of times, always in the same order.
+
+    A sweep over all rows is a function of one block, applied here or elsewhere: whoever implements this
+    decides by how many threads or machines. Functions and what they give have to be picklable.
+    """
+
+    def __iter__(self) -> Iterator[Rows]: ...
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """What the function makes of each block, in the order of the blocks."""
+        ...
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """The sum of that, added in the order of `sums.added`; None where there are no blocks."""
+        ...
+
+
+@dataclass(frozen=True)
+class RowBlocks:
+    """Blocks that are in memory."""
+
+    rows: tuple[Rows, ...] = ()
+
+    def __iter__(self) -> Iterator[Rows]:
+        return iter(self.rows)
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """One after the other."""
+        settle_allocator()
+        return map(function, self.rows)
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """One after the other."""
+        return added(self.map(function))
+
+
+def settle_allocator() -> None:
+    """Have the C library keep freed memory for the next tile.
+
+    glibc gives pieces of the size of a tile back to the system, to fetch them again at once, until it has seen a
+    larger one freed: some 30 % of the time of a sweep. Elsewhere this does nothing.
+    """
+    torch.empty(LARGE, dtype=torch.uint8)
+
+
+def checked(rows: Rows, classes: int) -> Rows:
+    """The rows themselves, once their labels are in range and their numbers finite."""
+    outside = (rows.labels < 0) | (rows.labels >= classes)
+    if outside.any():
+        first = int(outside.nonzero()[0, 0])
+        raise InputError(
+            f"expected labels from 0 to {classes - 1}, got {int(rows.labels[first])} for sample "
+            f"{rows.ids[first]}; bring labels and classes of the same data"
+        )
+    for name, values in (("features", rows.features), ("logits", rows.logits)):
+        # The sum of a row is finite where all its numbers are, but for overflow: then a closer look.
+        if values is not None and not values.sum(1).isfinite().all():
+            _require_finite(rows, name, values)
+    return rows
+
+
+def all_rows(blocks: Iterable[Rows]) -> Rows:
+    """One block of them all in float64, for figures that look at every sample."""
+    parts = list(blocks)
+    logits = [rows.logits.double() for rows in parts if rows.logits is not None]
+    return Rows(
+        np.concatenate([rows.ids for rows in parts]),
+        torch.cat([rows.labels for rows in parts]),
+        torch.cat([rows.features.double() for rows in parts]),
+        torch.cat(logits) if len(logits) == len(parts) else None,
+    )
+
+
+def _require_finite(rows: Rows, name: str, values: Tensor) -> None:
+    if not (finite := values.isfinite().all(1)).all():
+        bad = rows.ids[(~finite).numpy()]
+        more = f" and {len(bad) - 1} more in its block" if len(bad) > 1 else ""
+        raise InputError(
+            f"expected finite {name}, got NaN or infinity for sample {bad[0]}{more}; "
+            "extract in float32, or leave these samples out"
+        )

@@ -1,0 +1,75 @@
+"""The eigenvalues of the covariance and of the second moment of all features, from the moments of classes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from maxsup_analysis.metrics.metric import Matrix
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.tile import Tile
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues, in descending order, and eigenvectors of 1/N sum_i x_i x_i^T, with x_i = h_i - centre.
+
+    centre: as seen from the origin of the class means.
+    """
+
+    values: Float64[Tensor, " D"]
+    vectors: Float64[Tensor, "D D"]
+    centre: Float64[Tensor, " D"]
+    samples: int
+
+    @cached_property
+    def single(self) -> Float[Tensor, "D D"]:
+        """The eigenvectors in float32."""
+        return self.vectors.float()
+
+    def shares(self, tile: Tile, gradients: Float64[Tensor, "D P"]) -> Float64[Tensor, "B P"]:
+        """What samples add to functions of the eigenvalues: d value_j = ((v_j x_i)^2 - value_j) / N."""
+        origin = tile.representation.means.features.origin
+        points = (tile.features - origin).sub_(self.centre)
+        exact = tile.rows.features.dtype == torch.float64
+        squares = (points @ self.vectors if exact else points.float() @ self.single).square().double()
+        return (squares @ gradients - self.values @ gradients) / self.samples
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """The spectra by the name of their matrix."""
+
+    by_matrix: Mapping[Matrix, Spectrum]
+
+    def of(self, matrix: Matrix) -> Spectrum:
+        """One of them."""
+        return self.by_matrix[matrix]
+
+
+def spectra_of(representation: Representation, matrices: set[Matrix]) -> Spectra:
+    """From the within-class scatter and the class means."""
+    classes, N = representation.classes, representation.samples
+    mean = classes.sample_mean
+    offsets = (classes.offsets - mean) * classes.counts.sqrt()[:, None]
+    covariance = (representation.scatter + offsets.T @ offsets) / N
+    found: dict[Matrix, Spectrum] = {}
+    if "covariance" in matrices:
+        found["covariance"] = _spectrum(covariance, mean, N, N - 1)
+    if "second moment" in matrices:
+        centre = classes.origin + mean
+        found["second moment"] = _spectrum(covariance + torch.outer(centre, centre), -classes.origin, N, N)
+    return Spectra(found)
+
+
+def _spectrum(
+    matrix: Float64[Tensor, "D D"], centre: Float64[Tensor, " D"], samples: int, rank: int
+) -> Spectrum:
+    """rank: the most that it can be; what lies beyond is rounding."""
+    values, vectors = torch.linalg.eigh(matrix)
+    values = values.flip(0).clamp(min=0)
+    values[rank:] = 0
+    return Spectrum(values, vectors.flip(1), centre, samples)

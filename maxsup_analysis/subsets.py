@@ -1,0 +1,62 @@
+"""The samples that are classified correctly, or wrongly, as a representation of their own."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from maxsup_analysis.errors import Undefined
+from maxsup_analysis.metrics.metric import SUBSETS, Subset
+from maxsup_analysis.representation import Representation, represent
+from maxsup_analysis.rows import Blocks, Rows
+from maxsup_analysis.sums import Sum
+from maxsup_analysis.tile import Tile
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SubsetBlocks:
+    """The rows of other blocks that belong to a subset."""
+
+    blocks: Blocks
+    members: Callable[[Rows], Tensor]
+
+    def __iter__(self) -> Iterator[Rows]:
+        return (rows.take(self.members(rows)) for rows in self.blocks)
+
+    def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
+        """What the function makes of the members of each block."""
+        return self.blocks.map(partial(_of_members, function=function, members=self.members))
+
+    def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
+        """The sum of that."""
+        return self.blocks.total(partial(_of_members, function=function, members=self.members))
+
+
+def restricted(representation: Representation, subset: Subset) -> Representation:
+    """The subset alone; raises Undefined where it is empty, or nothing says what is correct."""
+    members = partial(_members, representation=representation.summary, subset=subset)
+    if not any(membership(representation, subset).tolist()):
+        raise Undefined(f"there are no {SUBSETS[subset]}")
+    blocks = SubsetBlocks(representation.blocks, members)
+    return represent(blocks, class_names=representation.class_names, head=representation.head)
+
+
+def membership(representation: Representation, subset: Subset) -> Bool[Tensor, " N"]:
+    """Which samples belong, in the order of the rows."""
+    members = partial(_members, representation=representation.summary, subset=subset)
+    return torch.cat(list(representation.blocks.map(members)))
+
+
+def _members(rows: Rows, representation: Representation, subset: Subset) -> Bool[Tensor, " B"]:
+    correct = torch.cat([Tile(part, representation).correct for part in rows.tiles()]) > 0
+    return correct if subset == "correct" else ~correct
+
+
+def _of_members(rows: Rows, function: Callable[[Rows], T], members: Callable[[Rows], Tensor]) -> T:
+    return function(rows.take(members(rows)))

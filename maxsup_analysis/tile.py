@@ -1,0 +1,208 @@
+"""A few samples as metrics see them: labels, features, logits, and where they lie among the class means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+from maxsup_analysis.errors import Undefined
+from maxsup_analysis.halves import is_held_out
+from maxsup_analysis.moments import directions_of
+from maxsup_analysis.representation import Representation
+from maxsup_analysis.rows import Rows
+from maxsup_analysis.span import Span
+
+T = TypeVar("T")
+# Scores of float32 products that are closer than this share of the longest vectors are computed again in float64.
+DOUBTFUL = 1e-5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """B samples of a representation; everything is computed once, when a metric asks for it."""
+
+    rows: Rows
+    representation: Representation
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def once(self, function: "Callable[[Tile], T]") -> T:
+        """What a function makes of the tile, however often it is asked for."""
+        found = self.__dict__.setdefault("_found", {})
+        if function not in found:
+            found[function] = function(self)
+        return found[function]
+
+    @property
+    def labels(self) -> Int64[Tensor, " B"]:
+        """The true classes."""
+        return self.rows.labels
+
+    @cached_property
+    def features(self) -> Float64[Tensor, "B D"]:
+        """Penultimate features."""
+        return self.rows.features.double()
+
+    @cached_property
+    def logits(self) -> Float64[Tensor, "B K"]:
+        """The stored logits, else what the head makes of the features; raises Undefined without either."""
+        if self.rows.logits is not None:
+            return self.rows.logits.double()
+        if self.representation.head is None:
+            raise Undefined("there are neither logits nor a head to compute them from")
+        return self.representation.head.logits(self.features)
+
+    @cached_property
+    def true_logits(self) -> Float64[Tensor, " B"]:
+        """The logit of the true class."""
+        return self.logits.gather(1, self.labels[:, None])[:, 0]
+
+    @cached_property
+    def mean_logits(self) -> Float64[Tensor, " B"]:
+        """The average logit of each sample."""
+        return self.logits.mean(1)
+
+    @cached_property
+    def centred_logits(self) -> Float64[Tensor, "B K"]:
+        """Logits minus the average logit of their sample."""
+        return self.logits - self.mean_logits[:, None]
+
+    @cached_property
+    def top_logits(self) -> Float64[Tensor, " B"]:
+        """The largest logit."""
+        return self.logits.gather(1, self.predictions[:, None])[:, 0]
+
+    @cached_property
+    def log_probabilities(self) -> Float64[Tensor, "B K"]:
+        """Log of the softmax of the logits."""
+        return self.logits.log_softmax(1)
+
+    @cached_property
+    def probabilities(self) -> Float64[Tensor, "B K"]:
+        """The softmax of the logits."""
+        return self.log_probabilities.exp()
+
+    @cached_property
+    def probability_gaps(self) -> Float64[Tensor, "B K"]:
+        """Probabilities minus the label's one-hot vector."""
+        return self.probabilities.scatter_add(1, self.labels[:, None], -torch.ones(len(self), 1).double())
+
+    @cached_property
+    def confidences(self) -> Float64[Tensor, " B"]:
+        """The probability of the prediction."""
+        return self.log_probabilities.gather(1, self.predictions[:, None])[:, 0].exp()
+
+    @cached_property
+    def predictions(self) -> Int64[Tensor, " B"]:
+        """The class of the largest logit; of several equal ones, the first."""
+        return self.logits.argmax(1)
+
+    @cached_property
+    def correct(self) -> Float64[Tensor, " B"]:
+        """1 where the prediction is the label, else 0."""
+        return (self.predictions == self.labels).double()
+
+    @cached_property
+    def held_out(self) -> Bool[Tensor, " B"]:
+        """Which samples a temperature or a power is fitted on; the others judge it."""
+        return is_held_out(self.rows.ids)
+
+    @cached_property
+    def at_temperature(self) -> "Tile":
+        """The samples that are not held out, their logits divided by the fitted temperature; without features."""
+        temperature, chosen = self.representation.temperature, ~self.held_out
+        if isinstance(temperature, Undefined):
+            raise Undefined(str(temperature))
+        assert temperature is not None, "a metric that looks at the temperature says so in `needs`"
+        features = self.rows.features.new_empty(int(chosen.sum()), 0)
+        logits = self.logits[chosen] / temperature
+        return Tile(
+            Rows(self.rows.ids[chosen.numpy()], self.labels[chosen], features, logits), self.representation
+        )
+
+    @cached_property
+    def deviations(self) -> Float64[Tensor, "B D"]:
+        """Features minus the mean of their class."""
+        return self.representation.means.features.deviations(self.features, self.labels)
+
+    @cached_property
+    def squares(self) -> Float64[Tensor, " B"]:
+        """Squared length of the deviations."""
+        return torch.linalg.vector_norm(self.deviations, dim=1).square_()
+
+    @cached_property
+    def has_direction(self) -> Bool[Tensor, " B"]:
+        """Which features are not zero vectors."""
+        return self._directed[1]
+
+    @cached_property
+    def direction_deviations(self) -> Float64[Tensor, "B D"]:
+        """Unit-length features minus the mean of their class; zero for zero vectors."""
+        units, nonzero = self._directed
+        deviations = self.representation.means.directions.deviations(units, self.labels)
+        return deviations if nonzero.all() else deviations * nonzero[:, None]
+
+    @cached_property
+    def direction_squares(self) -> Float64[Tensor, " B"]:
+        """Squared length of the deviations of the directions."""
+        return torch.linalg.vector_norm(self.direction_deviations, dim=1).square_()
+
+    @property
+    def span(self) -> Span:
+        """The span of the class means, in the precision of products with it.
+
+        That is float32, of deviations in float64; it is float64 where the features themselves are.
+        """
+        return self._of_my_precision(self.representation.span)
+
+    @cached_property
+    def coordinates(self) -> Float[Tensor, "B R"]:
+        """Deviations along the axes of the span of the class means."""
+        return _along(self.span.basis, self.deviations)
+
+    @cached_property
+    def direction_coordinates(self) -> Float[Tensor, "B R"]:
+        """Deviations of the directions along the axes of the span of their class means."""
+        return _along(
+            self._of_my_precision(self.representation.direction_span).basis, self.direction_deviations
+        )
+
+    @cached_property
+    def nearest(self) -> Int64[Tensor, " B"]:
+        """The class whose mean is nearest; of several equally near, the first."""
+        corners, occupied = self.span.coordinates, self.representation.occupied
+        # |h - mu_k|^2 = |h - mu_G|^2 - 2 (h - mu_G) m_k + |m_k|^2, and only the last two depend on k.
+        places = self.coordinates + corners.index_select(0, torch.searchsorted(occupied, self.labels))
+        halves = self.span.halves
+        scores = torch.addmm(-halves, places, corners.T)
+        best, chosen = scores.max(1)
+        if scores.dtype == torch.float32 and len(occupied) > 1:
+            second = scores.scatter_(1, chosen[:, None], -torch.inf).amax(1)
+            doubtful = best - second <= DOUBTFUL * (places.square().sum(1) + 2 * halves.max())
+            if doubtful.any():
+                chosen[doubtful] = self._nearest_in_full(doubtful)
+        return occupied[chosen]
+
+    def _nearest_in_full(self, which: Tensor) -> Int64[Tensor, " S"]:
+        """The same in float64."""
+        means = self.representation.class_means
+        points = (self.features[which] - means.origin) - means.offsets.mean(0)
+        centred = means.centred_means
+        return (points @ centred.T - centred.square().sum(1) / 2).argmax(1)
+
+    def _of_my_precision(self, span: Span) -> Span:
+        return span if self.rows.features.dtype == torch.float64 else span.single
+
+    @cached_property
+    def _directed(self) -> tuple[Float64[Tensor, "B D"], Bool[Tensor, " B"]]:
+        return directions_of(self.features)
+
+
+def _along(basis: Float[Tensor, "D R"], points: Float64[Tensor, "B D"]) -> Float[Tensor, "B R"]:
+    """Coordinates of points; the transposed product is three times as fast where the basis is narrow."""
+    return (basis.T @ points.to(basis.dtype).T).T
