@@ -1,7 +1,7 @@
 """From measurements to a report: the words follow the numbers."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from maxsup_analysis.comparison import Comparison, Difference
 from maxsup_analysis.estimates import Estimate
@@ -62,12 +62,7 @@ def comparison_report(compared: Comparison, plates: Sequence[Plate], *, title: s
 def single_report(measured: Measurements, plates: Sequence[Plate], *, title: str = "") -> Report:
     """The report of one run."""
     runs = {"run": (measured,)}
-    rows, family = list[list[str]](), ""
-    for name, item in measured.items():
-        if METRICS[name].family != family:
-            family = METRICS[name].family
-            rows.append([family.replace("_", " ")])
-        rows.append([name, *_estimate_cells(item)])
+    rows = _by_family(measured, lambda name: _estimate_cells(measured[name]))
     table = Table("Metrics with their standard errors.", ["metric", "value ± half", "standard error"], rows)
     return Report(
         shown(title or "The representation of a classifier"),
@@ -162,7 +157,7 @@ def _run_cells(about: Mapping[str, object]) -> list[str]:
 def _levels_table(compared: Comparison) -> Table:
     columns = ["metric", *(clean_label(name, 30) for name in compared.runs)]
     rows = _by_family(
-        compared, lambda metric: [plus_minus(level) for level in compared.levels[metric].values()]
+        compared.levels, lambda metric: [plus_minus(level) for level in compared.levels[metric].values()]
     )
     return Table("Values, each with half of its 95 % interval.", columns, rows)
 
@@ -178,13 +173,13 @@ def _differences_table(compared: Comparison) -> Table:
         return [cell for row in rows for cell in (span(row.interval), shown(row.words))]
 
     caption = f"Differences from {shown(compared.baseline)} with their 95 % intervals, and what they say."
-    return Table(caption, columns, _by_family(compared, cells))
+    return Table(caption, columns, _by_family(compared.levels, cells))
 
 
-def _by_family(compared: Comparison, cells) -> list[list[str]]:  # noqa: ANN001
+def _by_family(names: Iterable[str], cells: Callable[[str], Sequence[str]]) -> list[list[str]]:
     rows: list[list[str]] = []
     family = None
-    for metric in compared.levels:
+    for metric in names:
         if METRICS[metric].family != family:
             family = METRICS[metric].family
             rows.append([family.replace("_", " ").capitalize()])

@@ -3,11 +3,14 @@
 import io
 from html.parser import HTMLParser
 
+import numpy as np
 import pypdf
 import pytest
 
+from maxsup_analysis import measure
 from maxsup_analysis.comparison import compare
 from maxsup_analysis.metrics import METRICS
+from maxsup_analysis.metrics.groups import groups
 from maxsup_analysis.report import Plate, comparison_report, render_html, render_pdf, single_report
 from maxsup_analysis.rounding import plain
 from tests.clouds import cloud
@@ -21,7 +24,9 @@ HOSTILE = [
 
 
 def report(*names: str):
-    runs = {name: [cloud(4, 6, [9] * 4, seed=seed).measured() for seed in range(1)] for name in names}
+    runs = {
+        name: [cloud(4, 6, [9] * 4, seed=seed).measured("standard") for seed in range(1)] for name in names
+    }
     return comparison_report(compare(runs), PLATES, title=names[-1])
 
 
@@ -47,9 +52,20 @@ def test_the_pdf_says_it_all():
     text = text_of(pdf)
     assert pdf.startswith(b"%PDF") and "Our run" in text and "not distinguishable" in text
     assert "one run only of CE, LS, Our run" in text.replace("One", "one")
-    for name, metric in METRICS.items():
-        assert name.split("_")[0] in text and metric.label in text
+    for name in groups()["standard"]:
+        assert name.split("_")[0] in text
+        # What is measured on some samples too is defined once.
+        assert METRICS[name].label in text or METRICS[name].subset != "all"
     assert "too few samples" in text
+
+
+def test_every_formula_is_one_that_typst_knows():
+    rng = np.random.default_rng(0)
+    measured = measure(
+        rng.normal(size=(30, 4)), np.arange(30) % 3, weight=rng.normal(size=(3, 4)), groups=("all",)
+    )
+    text = text_of(render_pdf(single_report(measured, [])))
+    assert all(metric.label in text for metric in METRICS.values() if metric.subset == "all")
 
 
 def test_the_same_report_gives_the_same_bytes():
