@@ -214,13 +214,22 @@ class _SampleParts:
 
     def look(self, tile: Tile, *, geometric: bool) -> None:
         """Take a tile along, for the metrics that look at features or for those that do not."""
-        for metric in self.wanted.totals:
-            if metric.is_geometric == geometric:
-                total, name = attempted(metric.totals, tile), metric.name
-                self.totals[name] = added(self.totals[name], total) if name in self.totals else total
         for metric in self.wanted.kept:
             if metric.is_geometric == geometric:
+                assert metric.columns is not None, "what is kept has columns"
                 self.columns[metric.name].append(attempted(metric.columns, tile))
+        for metric in self.wanted.totals:
+            if metric.is_geometric == geometric:
+                self._add(metric.name, self._total(metric, tile))
+
+    def _total(self, metric: SampleMetric, tile: Tile) -> Outcome:
+        if metric.name not in self.columns:
+            return attempted(metric.totals, tile)
+        kept = self.columns[metric.name][-1]
+        return kept if isinstance(kept, Undefined) else kept.sum(0)
+
+    def _add(self, name: str, total: Outcome) -> None:
+        self.totals[name] = added(self.totals[name], total) if name in self.totals else total
 
     @property
     def joined(self) -> dict[str, Outcome]:

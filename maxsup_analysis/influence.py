@@ -363,13 +363,11 @@ def _precision(representation: Representation) -> torch.dtype:
 
 
 def _block_influences(rows: Rows, representation: Representation, plan: _Plan) -> Influences:
-    order = rows.labels.argsort(stable=True)
+    # Without the logits where nothing looks at them, since rows are copied on their way into a tile.
+    looked_at = rows if plan.samples else Rows(rows.ids, rows.labels, rows.features)
     shares = torch.zeros(len(rows), plan.size, dtype=torch.float64)
-    start = 0
-    for part in rows.take(order).tiles():
-        tile = Tile(part, representation)
-        shares[order[start : start + len(part)]] = _tile_influences(tile, plan)
-        start += len(part)
+    for chosen in rows.labels.argsort(stable=True).split(looked_at.tile_size()):
+        shares[chosen] = _tile_influences(Tile(looked_at.take(chosen), representation), plan)
     return Influences(Samples(rows.ids, rows.labels.numpy()), shares.T)
 
 

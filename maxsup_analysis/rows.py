@@ -45,10 +45,14 @@ class Rows:
 
         wide: features are looked at, not the logits alone.
         """
+        size = self.tile_size(wide=wide)
+        return (self.part(slice(start, start + size)) for start in range(0, max(len(self), 1), size))
+
+    def tile_size(self, *, wide: bool = True) -> int:
+        """Rows of a tile."""
         widths = [1] if self.logits is None else [self.logits.shape[1]]
         widths += [self.features.shape[1]] if wide or self.logits is None else []
-        size = max(TILE // 8 // max(widths), FEWEST)
-        return (self.part(slice(start, start + size)) for start in range(0, max(len(self), 1), size))
+        return max(TILE // 8 // max(widths), FEWEST)
 
 
 @runtime_checkable

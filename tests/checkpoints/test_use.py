@@ -111,7 +111,7 @@ def test_the_releases_of_maxsup_open_with_no_flag_but_data(name: str, tmp_path: 
         logits = net.eval()(images)
     assert rows.logits is not None and torch.allclose(rows.logits.float(), logits, atol=1e-4, rtol=1e-4)
     assert store.head is not None
-    assert (store.head.logits(rows.features) - rows.logits).abs().max() < 1e-4
+    assert (store.head.logits(rows.features.double()) - rows.logits).abs().max() < 1e-4
 
 
 def saved(net: nn.Module, path: Path, **facts: object) -> Path:

@@ -19,7 +19,7 @@ from tests.datasets.same_source import assert_reads, by_workers, expected_rows, 
 
 # The library names a data set that it makes by the digest of a pickle of dill's, which warns where other tests have
 # left it in a state in which it pickles itself. The digest does not matter here.
-pytestmark = pytest.mark.filterwarnings("ignore:Cannot pickle:dill.PicklingWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:Cannot pickle")
 
 ARRAYS = [pixels(seed) for seed in range(4)]
 LABELS = [1, 0, 2, 1]

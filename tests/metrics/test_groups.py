@@ -1,0 +1,42 @@
+"""Tests for groups: every metric is in one family, and a name that is none is answered with the nearest."""
+
+import pytest
+
+from maxsup_analysis import InputError
+from maxsup_analysis.catalogue import conventions_of
+from maxsup_analysis.metrics import METRICS
+from maxsup_analysis.metrics.groups import chosen, groups
+
+FAMILIES = ("variation", "neural_collapse", "conditional", "spectrum", "calibration", "selection", "logits")
+
+
+def test_families_share_out_all_metrics():
+    named = groups()
+    assert sorted(name for family in FAMILIES for name in named[family]) == sorted(METRICS)
+    assert named["nc"] == named["neural_collapse"] and set(named["standard"]) < set(named["all"])
+
+
+def test_groups_and_metrics_by_name_come_once_and_in_order():
+    found = [metric.name for metric in chosen(["nll", "nc", "nc1_pinv"])]
+    assert found == [*groups()["nc"], "nll"]
+    assert chosen([]) == chosen(["standard"])
+
+
+def test_a_name_that_is_none():
+    with pytest.raises(
+        InputError, match=r"no group and no metric is called 'nc1_pin'; did you mean 'nc1_pinv'\?"
+    ):
+        chosen(["nc1_pin"])
+
+
+def test_every_published_convention_of_neural_collapse_says_how_it_differs():
+    listed = {one.name for one in conventions_of(METRICS.values())}
+    for name in (
+        "nc1_papyan",
+        "nc1_zhu",
+        "nc2_etf_head_centred",
+        "nc3_self_duality_norm",
+        "nc4_mismatch",
+        "gnc1",
+    ):
+        assert name in listed
