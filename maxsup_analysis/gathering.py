@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from scipy.linalg import blas
 from torch import Tensor
 
@@ -37,7 +37,13 @@ class Wanted:
     span: bool = False
     direction_span: bool = False
     scatter: bool = False
+    nearest: bool = False
     errors: bool = False
+
+    @property
+    def places(self) -> bool:
+        """Whether it is wanted where samples lie in the span of the class means."""
+        return self.span or self.nearest
 
     @classmethod
     def by(cls, metrics: Iterable[Metric], samples: int, *, errors: bool) -> "Wanted":
@@ -53,10 +59,11 @@ class Wanted:
         return cls(
             of_samples,
             (*orders, *kept),
-            "span" in needs,
-            "direction_span" in needs,
-            "scatter" in needs,
-            errors,
+            span="span" in needs,
+            direction_span="direction_span" in needs,
+            scatter="scatter" in needs,
+            nearest="nearest" in needs,
+            errors=errors,
         )
 
 
@@ -171,37 +178,66 @@ def _sum(first, second):  # noqa: ANN001, ANN202
 
 
 def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
-    """The sums over one block."""
-    K = len(representation.class_names)
-    spreads, direction_spreads = torch.zeros(2, K, dtype=torch.float64)
-    of_samples = _SampleParts(wanted)
-    spans, direction_spans = _SpanParts(wanted.errors), _SpanParts(wanted.errors)
+    """The sums over one block: first of what looks at features, then of what looks at logits and places."""
+    of_samples, squares = _SampleParts(wanted), _Squares()
+    span, direction_span = _SpanParts(wanted.errors), _SpanParts(wanted.errors)
     deviations: list[Tensor] = []
     for part in rows.tiles():
         tile = Tile(part, representation)
-        spreads.index_add_(0, tile.labels, tile.squares)
-        direction_spreads.index_add_(0, tile.labels, tile.direction_squares)
-        if wanted.span:
-            spans.add(tile.deviations, tile.coordinates, representation.span)
+        squares.add(tile)
+        if wanted.places:
+            span.add(tile.deviations, tile.coordinates)
         if wanted.direction_span:
-            direction_spans.add(
-                tile.direction_deviations, tile.direction_coordinates, representation.direction_span
-            )
+            direction_span.add(tile.direction_deviations, tile.direction_coordinates)
         if wanted.scatter:
             deviations.append(tile.deviations.to(tile.span.basis.dtype))
         of_samples.look(tile, geometric=True)
+    start = 0
     for part in rows.tiles(wide=False):
-        of_samples.look(Tile(part, representation), geometric=False)
-    kept = Kept(of_samples.joined, spans.shares, direction_spans.shares)
+        tile = Tile(part, representation)
+        if wanted.places:
+            tile = tile.at(span.coordinates[start : start + len(part)])
+        of_samples.look(tile, geometric=False)
+        start += len(part)
+    sums, shares = span.over(representation.span) if wanted.span else (None, None)
+    direction_sums, direction_shares = (
+        direction_span.over(representation.direction_span) if wanted.direction_span else (None, None)
+    )
+    K = len(representation.class_names)
     return Gathered(
-        spreads,
-        direction_spreads,
-        spans.sums,
-        direction_spans.sums,
+        squares.of_features(rows.labels, K),
+        squares.of_directions(rows.labels, K),
+        sums,
+        direction_sums,
         _products(deviations) if wanted.scatter else None,
         of_samples.totals,
-        kept,
+        Kept(of_samples.joined, shares, direction_shares),
     )
+
+
+class _Squares:
+    """Squared distances of the samples of one block, and of their directions, from the means of their classes."""
+
+    def __init__(self) -> None:
+        self.features: list[Tensor] = []
+        self.directions: list[Tensor] = []
+
+    def add(self, tile: Tile) -> None:
+        """Take a tile along."""
+        self.features.append(tile.squares)
+        self.directions.append(tile.direction_squares)
+
+    def of_features(self, labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:
+        """Their sums over each class."""
+        return _by_class(self.features, labels, K)
+
+    def of_directions(self, labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:
+        """Their sums over each class."""
+        return _by_class(self.directions, labels, K)
+
+
+def _by_class(parts: Sequence[Tensor], labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:
+    return torch.zeros(K, dtype=torch.float64).index_add_(0, labels, torch.cat(list(parts)))
 
 
 class _SampleParts:
@@ -253,12 +289,9 @@ class _SpanParts:
         self.waiting: list[tuple[Tensor, Tensor]] = []
         self.crossed: Tensor | None = None
 
-    def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"], span: Span) -> None:
+    def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"]) -> None:
         """Take a tile along."""
-        squares = coordinates.square()
-        inside = squares.sum(1, dtype=torch.float64)
-        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
-        self.parts.append(torch.stack([inside, distance], 1))
+        self.parts.append(coordinates)
         if self.errors:
             self.waiting.append((deviations.to(coordinates.dtype), coordinates))
             if sum(len(part) for part, _ in self.waiting) >= CROSSED:
@@ -270,22 +303,21 @@ class _SpanParts:
         self.crossed = product if self.crossed is None else self.crossed.add_(product)
         self.waiting.clear()
 
-    @property
-    def shares(self) -> Float64[Tensor, "B 2"] | None:
-        """What each sample adds."""
-        return torch.cat(self.parts) if self.parts and self.errors else None
+    @cached_property
+    def coordinates(self) -> Float[Tensor, "B R"]:
+        """Of the whole block."""
+        return torch.cat(self.parts)
 
-    @property
-    def sums(self) -> SpanSums | None:
-        """The sums over the block; None where nothing was taken along."""
-        if not self.parts:
-            return None
-        inside, distance = torch.cat(self.parts).sum(0)
+    def over(self, span: Span) -> tuple[SpanSums, Float64[Tensor, "B 2"] | None]:
+        """The sums over the block, and, where standard errors are wanted, what each sample adds."""
+        squares = self.coordinates.square()
+        inside = squares.sum(1, dtype=torch.float64)
+        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
         if not self.errors:
-            return SpanSums(inside, distance)
+            return SpanSums(inside.sum(), distance.sum()), None
         if self.waiting:
             self._cross()
-        return SpanSums(inside, distance, self.crossed)
+        return SpanSums(inside.sum(), distance.sum(), self.crossed), torch.stack([inside, distance], 1)
 
 
 def _products(deviations: Sequence[Tensor]) -> Float64[Tensor, "D D"]:

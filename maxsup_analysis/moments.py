@@ -173,10 +173,11 @@ def directions_of(
 ) -> tuple[Float64[Tensor, "B D"], Tensor]:
     """Points scaled to length one, and which of them have a length; the others stay zero."""
     lengths = torch.linalg.vector_norm(points, dim=1)
-    if not ((lengths > SHORTEST) & (lengths < LONGEST)).all():
-        # Scaled by the largest entry first, so that the squares neither overflow nor vanish.
-        largest = points.abs().amax(1, keepdim=True)
-        points = points / torch.where(largest > 0, largest, 1)
-        lengths = torch.linalg.vector_norm(points, dim=1)
+    if len(lengths) and lengths.amin() > SHORTEST and lengths.amax() < LONGEST:
+        return points * lengths.reciprocal()[:, None], torch.ones(len(points), dtype=torch.bool)
+    # Scaled by the largest entry first, so that the squares neither overflow nor vanish.
+    largest = points.abs().amax(1, keepdim=True)
+    points = points / torch.where(largest > 0, largest, 1)
+    lengths = torch.linalg.vector_norm(points, dim=1)
     nonzero = lengths > 0
     return points * torch.where(nonzero, lengths, 1).reciprocal()[:, None], nonzero

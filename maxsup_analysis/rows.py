@@ -13,7 +13,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.sums import Sum, added
 
 T = TypeVar("T")
-TILE = 2**21  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
+TILE = 2**22  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
 LARGE = 2**25 - 2**16  # just below the largest piece that glibc would learn from
 FEWEST = 16  # rows of a tile, however wide
 

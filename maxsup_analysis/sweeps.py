@@ -31,6 +31,7 @@ T_co = TypeVar("T_co", covariant=True)
 Reader = Callable[[], Rows]
 # A block has some 100 MB of matrices while it is looked at.
 MOST_THREADS = 8
+CORES = 4  # that share out a tile; more would wait for each other
 PATIENCE = 10  # seconds until a scheduler, or a worker, has to be there
 PACKAGE = "maxsup-analysis"
 START = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
@@ -73,8 +74,7 @@ def in_order(submit: Callable[[int], Pending[T]], number: int, *, ahead: int) ->
 class ThreadedBlocks:
     """Blocks that are read and swept by threads; as many blocks as threads are in memory at once.
 
-    threads: one a core by default, up to 8. Each computes alone: a tile is too small to be shared, and what is
-    summed does not depend on the number of cores.
+    threads: one for every four cores by default, up to 8; torch shares out a tile among the cores of each.
     """
 
     readers: tuple[Reader, ...]
@@ -85,9 +85,17 @@ class ThreadedBlocks:
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """Raises what a block raises when its turn comes; the blocks after it are given up."""
-        threads = self.threads or min(torch.get_num_threads(), MOST_THREADS)
+        cores = torch.get_num_threads()
+        threads = self.threads or min(max(cores // CORES, 1), MOST_THREADS)
         settle_allocator()
-        with _alone(), ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        if threads == 1:
+            yield from (_applied(function, reader) for reader in self.readers)
+            return
+        share = max(cores // threads, 1)
+        with (
+            _torch_threads(share),
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,)) as pool,
+        ):
 
             def submit(n: int) -> Pending[T]:
                 return pool.submit(_applied, function, self.readers[n])
@@ -100,10 +108,10 @@ class ThreadedBlocks:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Without threads within an operation of torch; their number is one for the whole process."""
+def _torch_threads(number: int) -> Iterator[None]:
+    """So many threads within an operation of torch; their number is one for the whole process."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:

@@ -31,6 +31,11 @@ class Tile:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def at(self, coordinates: Float[Tensor, "B R"]) -> "Tile":
+        """The same, where it is known already where its samples lie in the span of the class means."""
+        self.__dict__["coordinates"] = coordinates
+        return self
+
     def once(self, function: "Callable[[Tile], T]") -> T:
         """What a function makes of the tile, however often it is asked for."""
         found = self.__dict__.setdefault("_found", {})
@@ -191,7 +196,7 @@ class Tile:
     def _nearest_in_full(self, which: Tensor) -> Int64[Tensor, " S"]:
         """The same in float64."""
         means = self.representation.class_means
-        points = (self.features[which] - means.origin) - means.offsets.mean(0)
+        points = (self.rows.features[which].double() - means.origin) - means.offsets.mean(0)
         centred = means.centred_means
         return (points @ centred.T - centred.square().sum(1) / 2).argmax(1)
 

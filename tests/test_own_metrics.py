@@ -1,4 +1,4 @@
-"""Tests for metrics of the user's own: the example of the documents, measured and compared, and files that are wrong."""
+"""Tests for metrics of the user's own: the example of the documents, measured and compared, and wrong files."""
 
 import json
 import subprocess

@@ -62,7 +62,7 @@ class Metric:
     @property
     def is_geometric(self) -> bool:
         """Whether it looks at the features of single samples, not at their logits alone."""
-        return "features" in self.needs or "nearest" in self.needs
+        return "features" in self.needs
 
 
 @dataclass(frozen=True)
