@@ -36,11 +36,16 @@ def matched_per_class(representation: Representation, n: int) -> Representation:
 
 
 def _labelled(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    return mixed_ids(rows.ids), rows.labels.numpy()
+    return _drawn(rows.ids), rows.labels.numpy()
+
+
+def _drawn(ids: np.ndarray) -> np.ndarray:
+    """A hash of the hash: the first of them decides who is held out, and both halves have to be drawn from."""
+    return mixed_ids(mixed_ids(ids))
 
 
 def _among(rows: Rows, hashes: np.ndarray) -> Bool[Tensor, " B"]:
     """Which rows have one of these hashes, which ascend."""
-    own = mixed_ids(rows.ids)
+    own = _drawn(rows.ids)
     places = np.searchsorted(hashes, own).clip(max=len(hashes) - 1)
     return torch.from_numpy(hashes[places] == own)

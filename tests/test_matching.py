@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from maxsup_analysis import InputError
+from maxsup_analysis.halves import is_held_out
 from maxsup_analysis.matching import matched_per_class
 from maxsup_analysis.measurements import measure_representation, represent_arrays
 from maxsup_analysis.rows import all_rows
@@ -47,6 +48,13 @@ def test_what_is_measured_is_what_the_kept_samples_say():
         assert item.value == pytest.approx(theirs[name].value, rel=1e-12, nan_ok=True), name
         assert item.standard_error == pytest.approx(theirs[name].standard_error, rel=1e-9, nan_ok=True), name
     assert torch.equal(made.means.features.counts, torch.tensor([10.0, 7, 10, 0], dtype=torch.float64))
+
+
+def test_who_is_held_out_has_no_say_in_who_is_kept():
+    labels = np.zeros(2000, int)
+    made = matched_per_class(represent_arrays(np.ones((2000, 2)), labels), 200)
+    # 200 of 2,000, half of which are held out: 100 with a standard deviation below 7.
+    assert 65 < int(is_held_out(all_rows(made.blocks).ids).sum()) < 135
 
 
 @pytest.mark.parametrize("n", [0, 31])
