@@ -118,7 +118,8 @@ def samples_per_dimension(representation: Representation) -> Tensor:
     K counts classes with samples. Below about 1 the covariance of a class is singular, and vci and nc1_pinv of
     training samples say little about new ones. Samples are drawn within classes, so its standard error is 0.
     """
-    counts = representation.classes.counts
+    # Detached: they are fixed, and a standard error of exactly 0 says so.
+    counts = representation.classes.counts.detach()
     return counts.sum() / len(counts) / representation.dimensions
 
 
