@@ -130,11 +130,11 @@ def _of_a_part(
 ) -> dict[str, Estimate]:
     """Metrics of some samples; the others have no influence on them."""
     try:
-        part = restricted(representation, subset)
+        members = membership(representation, subset)
     except Undefined as reason:
         return {metric.name: Estimate(math.nan, math.nan, str(reason)) for metric in metrics}
+    part = restricted(representation, subset)
     entries, _ = _swept(part, metrics, errors=samples is not None)
-    members = membership(representation, subset)
     estimates = {}
     for entry, influence in entries:
         if influence is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,13 +14,14 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.metric import Metric, OrderMetric, SampleMetric
 from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments, SpanScatter
 from maxsup_analysis.representation import Representation
-from maxsup_analysis.rows import Rows
+from maxsup_analysis.rows import FEWEST, Rows
 from maxsup_analysis.span import Span
 from maxsup_analysis.tile import Tile
 
 Outcome = Tensor | Undefined
 # Bytes of contributions of samples that are kept for the standard errors; beyond, a sweep computes them again.
 MOST_KEPT = 2**28
+PLACES = 2**20  # coordinates that are kept until the logits are looked at
 CROSSED = 1024  # rows of a product of deviations with their coordinates
 
 
@@ -182,36 +183,40 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
     of_samples, squares = _SampleParts(wanted), _Squares()
     span, direction_span = _SpanParts(wanted.errors), _SpanParts(wanted.errors)
     deviations: list[Tensor] = []
-    for part in rows.tiles():
-        tile = Tile(part, representation)
-        squares.add(tile)
-        if wanted.places:
-            span.add(tile.deviations, tile.coordinates)
+    for group in rows.cut(max(PLACES // max(representation.span.rank, 1), FEWEST)):
+        for part in group.tiles():
+            tile = Tile(part, representation)
+            squares.add(tile)
+            if wanted.places:
+                span.add(tile.deviations, tile.coordinates)
+            if wanted.direction_span:
+                direction_span.add(tile.direction_deviations, tile.direction_coordinates)
+            if wanted.scatter:
+                deviations.append(tile.deviations.to(tile.span.basis.dtype))
+            of_samples.look(tile, geometric=True)
+        places = span.end_group(representation.span) if wanted.places else None
         if wanted.direction_span:
-            direction_span.add(tile.direction_deviations, tile.direction_coordinates)
-        if wanted.scatter:
-            deviations.append(tile.deviations.to(tile.span.basis.dtype))
-        of_samples.look(tile, geometric=True)
-    start = 0
-    for part in rows.tiles(wide=False):
-        tile = Tile(part, representation)
-        if wanted.places:
-            tile = tile.at(span.coordinates[start : start + len(part)])
-        of_samples.look(tile, geometric=False)
-        start += len(part)
-    sums, shares = span.over(representation.span) if wanted.span else (None, None)
-    direction_sums, direction_shares = (
-        direction_span.over(representation.direction_span) if wanted.direction_span else (None, None)
-    )
+            direction_span.end_group(representation.direction_span)
+        start = 0
+        for part in group.tiles(wide=False):
+            tile = Tile(part, representation)
+            if places is not None:
+                tile = tile.at(places[start : start + len(part)])
+            of_samples.look(tile, geometric=False)
+            start += len(part)
     K = len(representation.class_names)
     return Gathered(
         squares.of_features(rows.labels, K),
         squares.of_directions(rows.labels, K),
-        sums,
-        direction_sums,
+        span.sums if wanted.span else None,
+        direction_span.sums if wanted.direction_span else None,
         _products(deviations) if wanted.scatter else None,
         of_samples.totals,
-        Kept(of_samples.joined, shares, direction_shares),
+        Kept(
+            of_samples.joined,
+            span.shares if wanted.span else None,
+            direction_span.shares if wanted.direction_span else None,
+        ),
     )
 
 
@@ -281,43 +286,52 @@ def _all_joined(parts: Sequence[Outcome]) -> Outcome:
 
 
 class _SpanParts:
-    """What the tiles of one block add to `SpanSums`; products with the deviations are of several tiles at once."""
+    """What the tiles of one block add to `SpanSums`, and what each sample adds."""
 
     def __init__(self, errors: bool) -> None:
         self.errors = errors
-        self.parts: list[Tensor] = []
         self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.group: list[Tensor] = []
+        self.parts: list[Tensor] = []
         self.crossed: Tensor | None = None
 
     def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"]) -> None:
         """Take a tile along."""
-        self.parts.append(coordinates)
+        self.group.append(coordinates)
         if self.errors:
             self.waiting.append((deviations.to(coordinates.dtype), coordinates))
             if sum(len(part) for part, _ in self.waiting) >= CROSSED:
                 self._cross()
 
+    def end_group(self, span: Span) -> Float[Tensor, "B R"]:
+        """The coordinates of the tiles since the last group."""
+        coordinates = torch.cat(self.group)
+        self.group.clear()
+        squares = coordinates.square()
+        inside = squares.sum(1, dtype=torch.float64)
+        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
+        self.parts.append(torch.stack([inside, distance], 1))
+        return coordinates
+
+    @property
+    def sums(self) -> SpanSums:
+        """Over the block."""
+        if self.waiting:
+            self._cross()
+        inside, distance = torch.cat(self.parts).sum(0)
+        return SpanSums(inside, distance, self.crossed)
+
+    @property
+    def shares(self) -> Float64[Tensor, "B 2"] | None:
+        """What each sample adds, where standard errors are wanted."""
+        return torch.cat(self.parts) if self.errors else None
+
     def _cross(self) -> None:
+        """Products with the deviations, of several tiles at once."""
         deviations, coordinates = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
         product = (deviations.T @ coordinates).double()
         self.crossed = product if self.crossed is None else self.crossed.add_(product)
         self.waiting.clear()
-
-    @cached_property
-    def coordinates(self) -> Float[Tensor, "B R"]:
-        """Of the whole block."""
-        return torch.cat(self.parts)
-
-    def over(self, span: Span) -> tuple[SpanSums, Float64[Tensor, "B 2"] | None]:
-        """The sums over the block, and, where standard errors are wanted, what each sample adds."""
-        squares = self.coordinates.square()
-        inside = squares.sum(1, dtype=torch.float64)
-        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
-        if not self.errors:
-            return SpanSums(inside.sum(), distance.sum()), None
-        if self.waiting:
-            self._cross()
-        return SpanSums(inside.sum(), distance.sum(), self.crossed), torch.stack([inside, distance], 1)
 
 
 def _products(deviations: Sequence[Tensor]) -> Float64[Tensor, "D D"]:

@@ -1,6 +1,7 @@
 """Labelled rows: ids, labels, features and logits of samples, in blocks that can be read any number of times."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -13,7 +14,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.sums import Sum, added
 
 T = TypeVar("T")
-TILE = 2**22  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
+TILE = 2**21  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
 LARGE = 2**25 - 2**16  # just below the largest piece that glibc would learn from
 FEWEST = 16  # rows of a tile, however wide
 
@@ -45,7 +46,10 @@ class Rows:
 
         wide: features are looked at, not the logits alone.
         """
-        size = self.tile_size(wide=wide)
+        return self.cut(self.tile_size(wide=wide))
+
+    def cut(self, size: int) -> Iterator["Rows"]:
+        """The same, so many rows at a time; at least one part, which may be empty."""
         return (self.part(slice(start, start + size)) for start in range(0, max(len(self), 1), size))
 
     def tile_size(self, *, wide: bool = True) -> int:
@@ -85,21 +89,29 @@ class RowBlocks:
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """One after the other."""
-        settle_allocator()
-        return map(function, self.rows)
+        with one_torch_thread():
+            yield from map(function, self.rows)
 
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
         """One after the other."""
         return added(self.map(function))
 
 
-def settle_allocator() -> None:
-    """Have the C library keep freed memory for the next tile.
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """For a sweep: one thread within an operation of torch, and memory that is kept for the next tile.
 
-    glibc gives pieces of the size of a tile back to the system, to fetch them again at once, until it has seen a
-    larger one freed: some 30 % of the time of a sweep. Elsewhere this does nothing.
+    torch's number of threads is one for the whole process, and is put back. As to memory, glibc gives pieces of the
+    size of a tile back to the system, to fetch them again at once, until it has seen a larger one freed: some 30 % of
+    the time of a sweep.
     """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.empty(LARGE, dtype=torch.uint8)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def checked(rows: Rows, classes: int) -> Rows:

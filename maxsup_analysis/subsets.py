@@ -39,18 +39,22 @@ class SubsetBlocks:
 
 
 def restricted(representation: Representation, subset: Subset) -> Representation:
-    """The subset alone; raises Undefined where it is empty, or nothing says what is correct."""
+    """The subset alone, of which there is a member; `membership` says so."""
     members = partial(_members, representation=representation.summary, subset=subset)
-    if not any(membership(representation, subset).tolist()):
-        raise Undefined(f"there are no {SUBSETS[subset]}")
     blocks = SubsetBlocks(representation.blocks, members)
     return represent(blocks, class_names=representation.class_names, head=representation.head)
 
 
 def membership(representation: Representation, subset: Subset) -> Bool[Tensor, " N"]:
-    """Which samples belong, in the order of the rows."""
+    """Which samples belong, in the order of the rows.
+
+    Raises Undefined where none does, or nothing says what is correct.
+    """
     members = partial(_members, representation=representation.summary, subset=subset)
-    return torch.cat(list(representation.blocks.map(members)))
+    found = torch.cat(list(representation.blocks.map(members)))
+    if not found.any():
+        raise Undefined(f"there are no {SUBSETS[subset]}")
+    return found
 
 
 def _members(rows: Rows, representation: Representation, subset: Subset) -> Bool[Tensor, " B"]:

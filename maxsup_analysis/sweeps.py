@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_chec
 import torch
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.rows import Blocks, Rows, settle_allocator
+from maxsup_analysis.rows import Blocks, Rows, one_torch_thread
 from maxsup_analysis.sums import RUN, Sum, added
 from maxsup_analysis.version import __version__
 
@@ -31,7 +31,6 @@ T_co = TypeVar("T_co", covariant=True)
 Reader = Callable[[], Rows]
 # A block has some 100 MB of matrices while it is looked at.
 MOST_THREADS = 8
-CORES = 4  # that share out a tile; more would wait for each other
 PATIENCE = 10  # seconds until a scheduler, or a worker, has to be there
 PACKAGE = "maxsup-analysis"
 START = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
@@ -74,7 +73,8 @@ def in_order(submit: Callable[[int], Pending[T]], number: int, *, ahead: int) ->
 class ThreadedBlocks:
     """Blocks that are read and swept by threads; as many blocks as threads are in memory at once.
 
-    threads: one for every four cores by default, up to 8; torch shares out a tile among the cores of each.
+    threads: one a core by default, up to 8, each with one thread of torch: products in float32 are rounded otherwise
+        with another number of those, and what is measured must not depend on the machine's cores.
     """
 
     readers: tuple[Reader, ...]
@@ -85,17 +85,8 @@ class ThreadedBlocks:
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """Raises what a block raises when its turn comes; the blocks after it are given up."""
-        cores = torch.get_num_threads()
-        threads = self.threads or min(max(cores // CORES, 1), MOST_THREADS)
-        settle_allocator()
-        if threads == 1:
-            yield from (_applied(function, reader) for reader in self.readers)
-            return
-        share = max(cores // threads, 1)
-        with (
-            _torch_threads(share),
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(share,)) as pool,
-        ):
+        threads = self.threads or min(torch.get_num_threads(), MOST_THREADS)
+        with one_torch_thread(), ThreadPoolExecutor(threads, initializer=_alone) as pool:
 
             def submit(n: int) -> Pending[T]:
                 return pool.submit(_applied, function, self.readers[n])
@@ -107,15 +98,9 @@ class ThreadedBlocks:
         return added(self.map(function))
 
 
-@contextmanager
-def _torch_threads(number: int) -> Iterator[None]:
-    """So many threads within an operation of torch; their number is one for the whole process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _alone() -> None:
+    """What a thread does first."""
+    torch.set_num_threads(1)
 
 
 def _applied(function: Callable[[Rows], T], reader: Reader) -> T:
@@ -131,8 +116,8 @@ class Sweep(Generic[T]):
 
     def block(self, n: int) -> T:
         """What the function makes of shard n."""
-        settle_allocator()
-        return self.function(self._rows(n))
+        with one_torch_thread():
+            return self.function(self._rows(n))
 
     def _rows(self, n: int) -> Rows:
         try:

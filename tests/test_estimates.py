@@ -25,9 +25,9 @@ def has_no_duplicates(name: str) -> bool:
     halves of the samples that their ids decide; the first so many samples of a class; class means that count as
     given; the number of samples itself.
     """
-    words = ("unbiased", "aurc", "adaptive", "at_temperature", "normalised_logit", "_within", "alpha_req")
-    words += ("distance_to", "cosine_to_own", "samples_per")
-    return any(word in name for word in words) and name != "d_within"
+    words = ("unbiased", "aurc", "adaptive", "at_temperature", "normalised_logit", "alpha_req")
+    words += ("rank_within", "ratio_within", "distance_to", "cosine_to_own", "samples_per")
+    return any(word in name for word in words)
 
 
 @pytest.fixture(scope="module")

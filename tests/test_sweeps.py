@@ -136,6 +136,24 @@ def test_threads_change_no_measurement(threads: int):
         )
 
 
+@pytest.mark.parametrize("K", [10, 21])
+def test_the_threads_of_torch_change_no_bit_of_what_is_stored_in_float32(tmp_path: Path, K: int):
+    """Products in float32 are rounded otherwise with another number of threads: sweeps take one."""
+    data = cloud(K, 512, [40] * K, seed=5)
+    columns = (torch.from_numpy(part) for part in (data.labels, data.features, data.logits))
+    labels, features, logits = columns
+    batch = Batch(torch.arange(len(labels)), labels, features.float(), logits.float())
+    names = tuple(map(str, range(K)))
+    here = write_store(tmp_path / "store", [batch], StorePlan(ContentKey({}), names, None, {}))
+    before, found = torch.get_num_threads(), []
+    for threads in (1, 2, 4):
+        torch.set_num_threads(threads)
+        found.append(measure_representation(here.represent()))
+    torch.set_num_threads(before)
+    agree(found[0], found[1], 1e-13)
+    agree(found[0], found[2], 1e-13)
+
+
 def test_results_are_in_the_order_of_the_blocks():
     assert list(ThreadedBlocks(readers(7), 3).map(first_id)) == list(range(0, len(LABELS), 7))
 
