@@ -68,7 +68,7 @@ def multiply(N: int, D: int, columns: int) -> None:
     """One N x D x columns product in float32, a shard at a time."""
     left, right = torch.randn(SHARD, D), torch.randn(D, columns)
     for start in range(0, N, SHARD):
-        left[: min(SHARD, N - start)] @ right
+        torch.mm(left[: min(SHARD, N - start)], right)
 
 
 def limit(store: FeatureStore, K: int, *, full: bool) -> None:

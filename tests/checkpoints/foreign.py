@@ -13,7 +13,6 @@ import fractions
 import functools
 import pathlib
 import re
-import sys
 import types
 import uuid
 from collections.abc import Callable, Iterator
@@ -25,6 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+
+from tests.checkpoints.layout import standing_in
 
 
 @cache
@@ -76,18 +77,10 @@ def vanishing(module: str) -> Iterator[types.ModuleType]:
     """A module that is importable within the block and gone after it, its packages too."""
     parts = module.split(".")
     names = [".".join(parts[: end + 1]) for end in range(len(parts))]
-    before = {name: sys.modules.get(name) for name in names}
     made = {name: types.ModuleType(name) for name in names}
     exec(SOURCES[module], made[module].__dict__)
-    sys.modules.update(made)
-    try:
+    with standing_in(made):
         yield made[module]
-    finally:
-        for name, old in before.items():
-            if old is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = old
 
 
 def _write(folder: Path, extras: dict[str, object], name: str = "model.ckpt") -> Path:

@@ -108,16 +108,28 @@ def stepped(module: nn.Module) -> torch.optim.Optimizer:
 def importable(module: str, *classes: type) -> Iterator[None]:
     """The classes can be imported from `module` while a file is written, and from nowhere afterwards."""
     parts = module.split(".")
-    names = [".".join(parts[: i + 1]) for i in range(len(parts))]
-    sys.modules.update({name: ModuleType(name) for name in names})
-    for cls in classes:
-        cls.__module__, cls.__qualname__ = module, cls.__name__
-        setattr(sys.modules[module], cls.__name__, cls)
+    with standing_in(
+        {name: ModuleType(name) for name in (".".join(parts[: i + 1]) for i in range(len(parts)))}
+    ):
+        for cls in classes:
+            cls.__module__, cls.__qualname__ = module, cls.__name__
+            setattr(sys.modules[module], cls.__name__, cls)
+        yield
+
+
+@contextmanager
+def standing_in(made: dict[str, ModuleType]) -> Iterator[None]:
+    """Modules that are importable within the block; afterwards what was there before, a real one too."""
+    before = {name: sys.modules.get(name) for name in made}
+    sys.modules.update(made)
     try:
         yield
     finally:
-        for name in names:
-            del sys.modules[name]
+        for name, old in before.items():
+            if old is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = old
 
 
 @contextmanager

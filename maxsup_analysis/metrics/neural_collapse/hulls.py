@@ -50,13 +50,13 @@ class Search:
         """No more and no less than which each distance is.
 
         With r from the present point of the hull to the vector, the vectors j of the hull lie at least
-        min_j r.(x_k - x_j) / |r| behind it.
+        min_j r.(x_k - x_j) / |r| behind it; and no distance is below zero.
         """
         gaps = vectors[self.chosen] - self.weights @ vectors
         most = gaps.norm(dim=1)
         margins = (gaps * vectors[self.chosen]).sum(1, keepdim=True) - gaps @ vectors.T
         least = margins.scatter(1, self.chosen[:, None], torch.inf).amin(1) / most
-        return torch.stack([most, least.where(most > 0, 0)], 1)
+        return torch.stack([most, least.where(most > 0, 0).clamp(min=0)], 1)
 
 
 def smallest_distance_to_hull(vectors: Float64[Tensor, "K D"]) -> float | None:
