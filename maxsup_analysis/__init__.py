@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from maxsup_analysis.version import __version__
 
 if TYPE_CHECKING:
-    from maxsup_analysis.comparison import Comparison, Difference, Interval, compare
+    from maxsup_analysis.comparison import Comparison, Difference, compare
+    from maxsup_analysis.contrasts import Interval
     from maxsup_analysis.errors import InputError, Undefined
     from maxsup_analysis.estimates import Estimate
     from maxsup_analysis.feature_store import FeatureStore, open_store
@@ -27,7 +28,7 @@ _HOME = {
     "FeatureStore": "feature_store",
     "Head": "representation",
     "InputError": "errors",
-    "Interval": "comparison",
+    "Interval": "contrasts",
     "Measurements": "measurements",
     "Representation": "representation",
     "Undefined": "errors",

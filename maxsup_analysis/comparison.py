@@ -8,50 +8,13 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy import stats
-from torch import Tensor
 
+from maxsup_analysis.contrasts import LEVEL, Interval, Repeated, Term, Verdict, contrast
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.estimates import standard_error
 from maxsup_analysis.measurements import Measurements, Samples, finite
 from maxsup_analysis.metrics import METRICS
 
 FORMAT = "maxsup-analysis comparison, version 1"
-LEVEL = 0.95
-Verdict = Literal["lower", "higher", "not distinguishable", "undefined"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its 95 % interval.
-
-    sampling_error: standard error from drawing the test samples.
-    seed_error: standard error of the mean over training runs; NaN where there is one run only.
-    degrees_of_freedom: of Student's t in the interval (Welch-Satterthwaite); infinite with one run.
-    """
-
-    value: float
-    sampling_error: float
-    seed_error: float
-    degrees_of_freedom: float
-    reason: str | None = None
-
-    @property
-    def half_width(self) -> float:
-        """From the value to either end."""
-        error = math.hypot(self.sampling_error, 0.0 if math.isnan(self.seed_error) else self.seed_error)
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.degrees_of_freedom)) * error
-
-    @property
-    def low(self) -> float:
-        """Lower end."""
-        return self.value - self.half_width
-
-    @property
-    def high(self) -> float:
-        """Upper end."""
-        return self.value + self.half_width
 
 
 @dataclass(frozen=True)
@@ -66,12 +29,8 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """What the interval says: zero inside it is no difference that can be told."""
-        if math.isnan(self.interval.half_width):
-            return "undefined"
-        if self.interval.high < 0:
-            return "lower"
-        return "higher" if self.interval.low > 0 else "not distinguishable"
+        """What the interval says."""
+        return self.interval.verdict
 
     @property
     def words(self) -> str:
@@ -161,19 +120,18 @@ def compare(runs: Mapping[str, Sequence[Measurements]], *, baseline: str | None 
             f"{', '.join(groups)}; give NAME=STORE at least twice"
         )
     metrics = [name for name in METRICS if all(name in run for group in groups.values() for run in group)]
-    labels = torch.from_numpy(_first(groups).labels)
-    levels = {m: {name: _level(m, group, labels) for name, group in groups.items()} for m in metrics}
+    samples = _first(groups)
+    levels = {
+        m: {name: contrast([Term(1.0, _repeated(m, group, samples))]) for name, group in groups.items()}
+        for m in metrics
+    }
     differences = tuple(
-        _difference(m, name, chosen, groups, levels[m], labels)
+        _difference(m, name, chosen, groups, levels[m], samples)
         for m in metrics
         for name in groups
         if name != chosen
     )
     return Comparison(chosen, groups, levels, differences, _notes(groups))
-
-
-def _level(metric: str, runs: Sequence[Measurements], labels: Tensor) -> Interval:
-    return _interval([(1.0, _Group.of(metric, runs))], labels)
 
 
 def _difference(
@@ -182,50 +140,19 @@ def _difference(
     baseline: str,
     groups: Mapping[str, Sequence[Measurements]],
     levels: Mapping[str, Interval],
-    labels: Tensor,
+    samples: Samples,
 ) -> Difference:
-    signed = [(1.0, _Group.of(metric, groups[name])), (-1.0, _Group.of(metric, groups[baseline]))]
-    interval = _interval(signed, labels)
+    interval = contrast(
+        [
+            Term(1.0, _repeated(metric, groups[name], samples)),
+            Term(-1.0, _repeated(metric, groups[baseline], samples)),
+        ]
+    )
     return Difference(metric, name, baseline, interval, _direction(metric, levels[name], levels[baseline]))
 
 
-@dataclass(frozen=True)
-class _Group:
-    """One metric over the runs of one name."""
-
-    values: np.ndarray
-    influence: Tensor | None
-    reason: str | None
-
-    @classmethod
-    def of(cls, metric: str, runs: Sequence[Measurements]) -> "_Group":
-        estimates = [run[metric] for run in runs]
-        influences = [item.influence for item in estimates if item.influence is not None]
-        reason = next((item.reason for item in estimates if item.reason), None)
-        complete = torch.stack(influences).mean(0) if len(influences) == len(estimates) else None
-        return cls(np.array([item.value for item in estimates]), complete, reason)
-
-    @property
-    def seed_variance(self) -> float:
-        """Variance of the mean over runs; NaN with one run."""
-        R = len(self.values)
-        return float(self.values.var(ddof=1)) / R if R > 1 else math.nan
-
-
-def _interval(terms: Sequence[tuple[float, _Group]], labels: Tensor) -> Interval:
-    """A signed sum of group means, with the error from samples and from seeds."""
-    value = float(sum(sign * group.values.mean() for sign, group in terms))
-    reason = next((group.reason for _, group in terms if group.reason), None)
-    influences = [sign * group.influence for sign, group in terms if group.influence is not None]
-    if len(influences) < len(terms):
-        return Interval(value, math.nan, math.nan, math.inf, reason)
-    sampling = standard_error(torch.stack(influences).sum(0), labels)
-    known = [(group.seed_variance, len(group.values) - 1) for _, group in terms if len(group.values) > 1]
-    seeds = sum(variance for variance, _ in known)
-    spread = sum(variance**2 / freedom for variance, freedom in known)
-    # Welch-Satterthwaite, the sampling part having so many degrees of freedom that it adds none.
-    freedom = (sampling**2 + seeds) ** 2 / spread if spread > 0 else math.inf
-    return Interval(value, sampling, math.sqrt(seeds) if known else math.nan, freedom, reason)
+def _repeated(metric: str, runs: Sequence[Measurements], samples: Samples) -> Repeated:
+    return Repeated(tuple(run[metric] for run in runs), samples)
 
 
 def _direction(

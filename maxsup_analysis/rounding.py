@@ -2,7 +2,7 @@
 
 import math
 
-from maxsup_analysis.comparison import Interval
+from maxsup_analysis.contrasts import Interval
 from maxsup_analysis.estimates import Estimate
 
 MOST_DIGITS = 8

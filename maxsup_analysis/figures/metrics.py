@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from maxsup_analysis.comparison import Comparison, Interval
+from maxsup_analysis.comparison import Comparison
+from maxsup_analysis.contrasts import Interval
 from maxsup_analysis.estimates import estimate
 from maxsup_analysis.figures.style import MARKERS, PALETTE, TEXT_WIDTH, FigureOptions, house_style
 from maxsup_analysis.labels import clean_label

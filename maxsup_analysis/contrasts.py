@@ -1,0 +1,151 @@
+"""Weighted sums of means over training runs, with two levels of chance: test samples and training."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor
+
+from maxsup_analysis.estimates import Estimate, standard_error
+from maxsup_analysis.influence import Samples
+
+LEVEL = 0.95
+Verdict = Literal["lower", "higher", "not distinguishable", "undefined"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its 95 % interval.
+
+    sampling_error: standard error from drawing the test samples.
+    seed_error: standard error of the mean over training runs; NaN where there is one run only.
+    degrees_of_freedom: of Student's t in the interval (Welch-Satterthwaite); infinite with one run.
+    """
+
+    value: float
+    sampling_error: float
+    seed_error: float
+    degrees_of_freedom: float
+    reason: str | None = None
+
+    @property
+    def half_width(self) -> float:
+        """From the value to either end."""
+        error = math.hypot(self.sampling_error, 0.0 if math.isnan(self.seed_error) else self.seed_error)
+        return float(stats.t.ppf((1 + LEVEL) / 2, self.degrees_of_freedom)) * error
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+        return self.value - self.half_width
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+        return self.value + self.half_width
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of a difference: zero inside the interval is no difference that can be told."""
+        if math.isnan(self.half_width):
+            return "undefined"
+        if self.high < 0:
+            return "lower"
+        return "higher" if self.low > 0 else "not distinguishable"
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """One metric over the runs that differ by chance alone, all on the same samples."""
+
+    estimates: tuple[Estimate, ...]
+    samples: Samples
+
+    @property
+    def values(self) -> np.ndarray:
+        """One a run."""
+        return np.array([item.value for item in self.estimates])
+
+    @property
+    def influence(self) -> Tensor | None:
+        """On the mean over the runs; None where a run has none."""
+        influences = [item.influence for item in self.estimates if item.influence is not None]
+        return torch.stack(influences).mean(0) if len(influences) == len(self.estimates) else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why a number is missing, where one is."""
+        return next((item.reason for item in self.estimates if item.reason), None)
+
+    @property
+    def variance(self) -> float:
+        """Of the mean over the runs, from their spread; NaN with one run."""
+        R = len(self.estimates)
+        return float(self.values.var(ddof=1)) / R if R > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of a contrast."""
+
+    weight: float
+    runs: Repeated
+
+
+def contrast(terms: Sequence[Term]) -> Interval:
+    """sum_j w_j (mean over the runs of term j), with its interval.
+
+    Sampling error: of the weighted sum of the influences, sample by sample where terms share their samples; sets
+    of other samples are independent. Seed error: sum_j w_j^2 s_j^2 / R_j over the terms with several runs, runs of
+    different terms taken as independent. NaN with the reason where a run has no standard error.
+    """
+    value = float(sum(term.weight * term.runs.values.mean() for term in terms))
+    reason = next((term.runs.reason for term in terms if term.runs.reason), None)
+    if any(term.runs.influence is None for term in terms):
+        return Interval(value, math.nan, math.nan, math.inf, reason)
+    sampling = math.hypot(
+        *(standard_error(_weighted(shared), _labels(shared)) for shared in _by_samples(terms))
+    )
+    known = [
+        (term.weight**2 * term.runs.variance, len(term.runs.estimates) - 1)
+        for term in terms
+        if len(term.runs.estimates) > 1
+    ]
+    seeds = sum(variance for variance, _ in known)
+    spread = sum(variance**2 / freedom for variance, freedom in known)
+    # Welch-Satterthwaite, the sampling part having so many degrees of freedom that it adds none.
+    freedom = (sampling**2 + seeds) ** 2 / spread if spread > 0 else math.inf
+    return Interval(value, sampling, math.sqrt(seeds) if known else math.nan, freedom, reason)
+
+
+def _by_samples(terms: Sequence[Term]) -> list[list[Term]]:
+    """The terms, those on the same samples together."""
+    sets: list[list[Term]] = []
+    for term in terms:
+        for shared in sets:
+            if same_samples(shared[0].runs.samples, term.runs.samples):
+                shared.append(term)
+                break
+        else:
+            sets.append([term])
+    return sets
+
+
+def same_samples(one: Samples, other: Samples) -> bool:
+    """Whether influences on the one and on the other speak of the same draw."""
+    if one is other:
+        return True
+    return np.array_equal(one.ids, other.ids) and np.array_equal(one.labels, other.labels)
+
+
+def _weighted(terms: Sequence[Term]) -> Tensor:
+    influences = [term.weight * term.runs.influence for term in terms if term.runs.influence is not None]
+    return torch.stack(influences).sum(0)
+
+
+def _labels(terms: Sequence[Term]) -> Tensor:
+    return torch.from_numpy(terms[0].runs.samples.labels)
