@@ -1,10 +1,11 @@
-"""What there is, with formulas and sources: for the terminal and for docs/metrics.md."""
+"""What there is, with formulas and sources: for the terminal, docs/metrics.md and docs/losses.md."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from textwrap import fill
 
-from maxsup_analysis.losses import LOSSES
+from maxsup_analysis.losses import LOSSES, LossEntry
 from maxsup_analysis.metrics import METRICS, Metric
 
 
@@ -34,9 +35,7 @@ def conventions_of(metrics: Iterable[Metric]) -> list[Convention]:
 
 def losses_text() -> str:
     """Every loss for a terminal."""
-    return "\n\n".join(
-        f"{loss.name}\n  {loss.title}: {loss.formula}\n  source: {loss.source}" for loss in LOSSES.values()
-    )
+    return "\n\n".join(_loss_text(loss) for loss in LOSSES.values())
 
 
 def metrics_markdown() -> str:
@@ -53,6 +52,16 @@ def metrics_markdown() -> str:
         parts.append(f"## {family.replace('_', ' ').capitalize()}")
         parts += [_metric_markdown(metric) for metric in METRICS.values() if metric.family == family]
     return "\n\n".join(parts) + "\n"
+
+
+def losses_markdown() -> str:
+    """The end of docs/losses.md."""
+    parts = [
+        "## All of them",
+        "Generated from the code by `python -m maxsup_analysis.catalogue losses`; do not edit.",
+        "z logits, q = sigma(z) their softmax, s the target, gt the true class, w class vectors, h features, K classes.",
+    ]
+    return "\n\n".join(parts + [_loss_markdown(loss) for loss in LOSSES.values()]) + "\n"
 
 
 def _metric_text(metric: Metric) -> str:
@@ -73,9 +82,32 @@ def _metric_markdown(metric: Metric) -> str:
     )
 
 
+def _loss_text(loss: LossEntry) -> str:
+    lines = [f"{loss.title}: {loss.formula}", loss.summary, _told(loss), f"source: {loss.source}"]
+    body = "\n".join(fill(line, 100, initial_indent="  ", subsequent_indent="  ") for line in lines)
+    return f"{loss.name}\n{body}"
+
+
+def _loss_markdown(loss: LossEntry) -> str:
+    return (
+        f"### `{loss.name}`: {loss.title}\n\n`{loss.module.__name__}`. {loss.summary}\n\n    {loss.formula}\n\n"
+        f"{_told(loss)[0].upper()}{_told(loss)[1:]}. Source: {loss.source}."
+    )
+
+
+def _told(loss: LossEntry) -> str:
+    """What a loss can be told, in words."""
+    alpha = f"alpha {loss.strengths}, default {loss.alpha:g}" if loss.alpha is not None else "no alpha"
+    others = [
+        f"{name} = {'none' if default is None else default}" for name, default in loss.arguments.items()
+    ]
+    head = f'; the model must have head="{loss.head}"' if loss.head else ""
+    return f"{'; '.join([alpha, *others])}{head}"
+
+
 def _collapsed(metric: Metric) -> str:
     return "not settled by collapse" if metric.collapsed is None else f"{metric.collapsed:g}"
 
 
 if __name__ == "__main__":
-    print(metrics_markdown(), end="")
+    print(losses_markdown() if sys.argv[1:] == ["losses"] else metrics_markdown(), end="")

@@ -15,7 +15,7 @@ ARROWS = {
         "labels": "",
         "table": "errors",
         # core: pure, float64, no I/O
-        "losses": "errors table",
+        "losses": "errors losses table",
         "sums": "",
         "span": "",
         "halves": "",
@@ -39,13 +39,15 @@ ARROWS = {
         "estimates": "class_averages errors fits gathering influence metrics representation spectra subsets",
         "measurements": "errors estimates influence metrics representation rows",
         "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows table tile",
-        "comparison": "errors estimates measurements metrics",
+        "contrasts": "estimates influence",
+        "effects": "contrasts errors estimates influence",
+        "comparison": "contrasts errors measurements metrics",
         "projection": "errors representation rows",
-        "figures": "comparison errors estimates figures files gathering labels metrics projection representation "
+        "figures": "comparison contrasts errors estimates figures files gathering labels metrics projection representation "
         "rows table",
         "report": "comparison estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",
-        "rounding": "comparison estimates",
+        "rounding": "contrasts estimates",
         "tables": "breakdown catalogue comparison estimates labels measurements rounding",
         # from a file to a model in memory
         "files": "errors",
@@ -93,7 +95,7 @@ ARROWS = {
         "store_commands tables training version",
         "store_commands": "errors feature_store labels progress tables",
         "__main__": "cli",
-        "": "comparison errors estimates feature_store losses measurements metrics moments representation version",
+        "": "comparison contrasts errors estimates feature_store losses measurements metrics moments representation version",
     }.items()
 }
 CORE = (

@@ -1,24 +1,18 @@
-"""Tests for losses: the identities of the MaxSup paper, for labels and for soft targets."""
+"""Tests for the losses as functions: the identities of the MaxSup paper, for labels and for soft targets."""
 
 import pytest
 import torch
 
-from maxsup_analysis.errors import InputError
 from maxsup_analysis.losses import (
-    LOSSES,
     cross_entropy,
     error_amplification,
     label_smoothing,
-    linear_schedule,
     max_suppression,
     regularisation,
     true_logits,
 )
+from tests.losses.samples import LABELS, LOGITS, SOFT
 
-GENERATOR = torch.Generator().manual_seed(0)
-LOGITS = 3 * torch.randn(64, 7, generator=GENERATOR, dtype=torch.float64)
-LABELS = torch.randint(7, (64,), generator=GENERATOR)
-SOFT = torch.rand(64, 7, generator=GENERATOR, dtype=torch.float64).softmax(1)
 TARGETS = pytest.mark.parametrize("targets", [LABELS, SOFT], ids=["labels", "soft"])
 ALPHAS = pytest.mark.parametrize("alpha", [0.0, 0.1, 0.7])
 
@@ -73,23 +67,9 @@ def test_tied_logits_give_the_gradient_to_one_of_them():
     assert gradient.tolist() == [[0.75, -0.25, -0.25, -0.25]]
 
 
-def test_the_schedule_reaches_both_ends():
-    assert linear_schedule(0.1, 0.2, epoch=0, epochs=90) == 0.1
-    assert linear_schedule(0.1, 0.2, epoch=89, epochs=90) == pytest.approx(0.2)
-    assert linear_schedule(0.1, 0.1, epoch=5, epochs=90) == 0.1
-    assert linear_schedule(0.1, 0.2, epoch=0, epochs=1) == 0.1
-    with pytest.raises(InputError, match="epochs count from 0"):
-        linear_schedule(0.1, 0.2, epoch=90, epochs=90)
-
-
-@pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_is_per_sample_finite_and_described(name: str):
-    loss = LOSSES[name]
-    values = loss.compute(LOGITS.float(), LABELS, 0.1)
-    assert values.shape == (64,) and values.isfinite().all() and values.dtype == torch.float32
-    assert loss.name == name and loss.title and loss.formula and loss.source
-
-
-def test_an_unknown_loss_names_the_nearest():
-    with pytest.raises(InputError, match="no loss is called 'max_sup'; did you mean 'maxsup'"):
-        LOSSES["max_sup"]
+def test_a_tied_logit_is_in_neither_half():
+    """The sums run over m with z_m < z_gt and n with z_n > z_gt, strictly."""
+    z = torch.tensor([[2.0, 2.0, -1.0, 4.0]], dtype=torch.float64, requires_grad=True)
+    for half, expected in ((regularisation, [0.25, 0, -0.25, 0]), (error_amplification, [0.25, 0, 0, -0.25])):
+        (gradient,) = torch.autograd.grad(half(z, torch.tensor([0])).sum(), z)
+        assert gradient.tolist() == [expected]
