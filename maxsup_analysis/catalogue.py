@@ -59,7 +59,8 @@ def losses_markdown() -> str:
     parts = [
         "## All of them",
         "Generated from the code by `python -m maxsup_analysis.catalogue losses`; do not edit.",
-        "z logits, q = sigma(z) their softmax, s the target, gt the true class, w class vectors, h features, K classes.",
+        "z logits, q = sigma(z) their softmax, s the target, gt the true class, K classes;\n"
+        "h features, w class vectors.",
     ]
     return "\n\n".join(parts + [_loss_markdown(loss) for loss in LOSSES.values()]) + "\n"
 

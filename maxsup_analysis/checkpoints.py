@@ -4,6 +4,7 @@ import mmap
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from maxsup_analysis.containers import Record, StoredTensor
 from maxsup_analysis.containers.verify import blocks, place_of
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.files import whole_file
+from maxsup_analysis.files import refusing_to_write, write_durably
 from maxsup_analysis.inspection import Inspection, inspect_checkpoint
 
 FORMAT = "maxsup-analysis checkpoint, version 2"
@@ -47,10 +48,26 @@ class Checkpoint:
         return self.inspection.to_plain()
 
 
-def save_checkpoint(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, object]) -> None:
-    """Write a checkpoint whole."""
-    with whole_file(path) as partial:
-        torch.save({"format": FORMAT, "metadata": dict(metadata), "state_dict": dict(state_dict)}, partial)
+def save_checkpoint(
+    path: Path,
+    state_dict: Mapping[str, Tensor],
+    metadata: Mapping[str, object],
+    *,
+    ema: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a checkpoint: whole and on the disk once this returns, else InputError and nothing is there.
+
+    ema: the average of the weights over training, beside them.
+    """
+    content = {"format": FORMAT, "metadata": dict(metadata), "state_dict": dict(state_dict)}
+    if ema is not None:
+        content["state_dict_ema"] = dict(ema)
+    # Not torch.save to the path: a full disk would be a RuntimeError, and the bytes would hold the name of the file.
+    buffer = BytesIO()
+    torch.save(content, buffer)
+    with refusing_to_write(path, "make room, or choose another output with -o"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, buffer.getbuffer())
 
 
 def open_checkpoint(

@@ -1,6 +1,6 @@
 """From a checkpoint to a classifier that runs: its module with the weights, its head, its preprocessing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from maxsup_analysis.architectures.build import apply_blurpool, build_module, resolved
 from maxsup_analysis.architectures.guess import blurred_layers
 from maxsup_analysis.architectures.known import index
+from maxsup_analysis.architectures.small import ARCHITECTURES
 from maxsup_analysis.checkpoints import Checkpoint
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.fitting import fit_weights
@@ -17,10 +18,7 @@ from maxsup_analysis.hooks import Forward, logits_of
 from maxsup_analysis.inspection import Inspection, arguments_for
 from maxsup_analysis.preprocessing import Overrides, Preprocessing
 from maxsup_analysis.representation import Head
-from maxsup_analysis.table import Table
 from maxsup_analysis.taps import FeatureTap, LayerTap
-
-ARCHITECTURES: "Table[Callable[..., nn.Module]]" = Table("architecture")
 
 
 @dataclass(frozen=True)
@@ -178,27 +176,3 @@ def _head(module: nn.Module, probe: Tensor, layer: str | None) -> FoundHead | No
 def _outputs(module: nn.Module, probe: Tensor) -> int:
     with torch.inference_mode():
         return logits_of(module(probe)).shape[1]
-
-
-def small_cnn(channels: int, classes: int, widths: Sequence[int] = (32, 64, 64)) -> nn.Module:
-    """Three 3 x 3 convolutions with batch normalisation, one pooling, global average, and a linear head.
-
-    For images of 8 to 64 pixels; D is the last width.
-    """
-    first, second, third = widths
-    return nn.Sequential(
-        *_convolution(channels, first),
-        *_convolution(first, second),
-        nn.MaxPool2d(2),
-        *_convolution(second, third),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(third, classes),
-    )
-
-
-def _convolution(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-
-
-ARCHITECTURES.add("small_cnn", small_cnn)

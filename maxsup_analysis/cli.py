@@ -9,12 +9,15 @@ from typing import Annotated, Optional
 
 import typer
 
+from maxsup_analysis.ablate_command import ablate
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_command import features
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.measure_commands import compare, figure, losses, measure, metrics, report
-from maxsup_analysis.options import AsJson, Checkpoint, DataDir, Device, Overwrite, UseEma, WeightsKey
+from maxsup_analysis.options import AsJson, Checkpoint, Overwrite, UseEma, WeightsKey
+from maxsup_analysis.probe_command import probe
 from maxsup_analysis.store_commands import store_app
+from maxsup_analysis.train_command import train
 from maxsup_analysis.version import __version__
 
 INTERNAL_ERROR = 70
@@ -37,57 +40,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-@app.command()
-def train(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write.")],
-    data: Annotated[str, typer.Option(help="digits or fashion-mnist.")] = "digits",
-    loss: Annotated[str, typer.Option(help="ce, ls or maxsup; see `maxsup-analyze losses`.")] = "ce",
-    alpha: Annotated[float, typer.Option(help="Strength of the loss.")] = 0.1,
-    alpha_end: Annotated[
-        Optional[float],  # noqa: UP045
-        typer.Option(help="Strength in the last epoch, reached linearly (MaxSup's paper: 0.1 to 0.2)."),
-    ] = None,
-    model: Annotated[
-        str, typer.Option("--model", "--arch", "-m", help="small_cnn or timm/NAME.")
-    ] = "small_cnn",
-    epochs: Annotated[int, typer.Option()] = 15,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 64,
-    lr: Annotated[float, typer.Option("--lr", help="Peak of the one-cycle schedule.")] = 0.2,
-    weight_decay: Annotated[float, typer.Option()] = 5e-4,
-    seed: Annotated[int, typer.Option()] = 0,
-    train_samples: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(help="Train on the first so many images only."),
-    ] = None,
-    data_dir: DataDir = None,
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-) -> None:
-    """Train one run with one loss; the checkpoint says what it is."""
-    from maxsup_analysis.files import require_absent
-    from maxsup_analysis.progress import say
-    from maxsup_analysis.training import TrainingPlan
-    from maxsup_analysis.training import train as run
-
-    require_absent(output, overwrite=overwrite)
-    plan = TrainingPlan(
-        data=data,
-        loss=loss,
-        alpha=alpha,
-        alpha_end=alpha_end,
-        model=model,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=lr,
-        weight_decay=weight_decay,
-        seed=seed,
-        train_samples=train_samples,
-        data_dir=data_dir,
-        device=device,
-    )
-    accuracy = run(plan, output)
-    say(f"trained {loss} with seed {seed}: accuracy {accuracy:.3f} on its training samples")
-    print(output)
+app.command()(train)
 
 
 @app.command()
@@ -108,7 +61,7 @@ def inspect(
     print(json.dumps(found.to_plain(), indent=2) if as_json else found.to_text())
 
 
-for command in (features, measure, compare, figure, report):
+for command in (features, measure, compare, figure, report, ablate, probe):
     app.command()(command)
 
 

@@ -42,9 +42,10 @@ ARROWS = {
         "contrasts": "estimates influence",
         "effects": "contrasts errors estimates influence",
         "comparison": "contrasts errors measurements metrics",
+        "probe": "errors estimates",
         "projection": "errors representation rows",
-        "figures": "comparison contrasts errors estimates figures files gathering labels metrics projection representation "
-        "rows table",
+        "figures": "comparison contrasts errors estimates figures files gathering labels metrics projection "
+        "representation rows table",
         "report": "comparison estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",
         "rounding": "contrasts estimates",
@@ -53,7 +54,7 @@ ARROWS = {
         "files": "errors",
         "containers": "containers errors",
         "named_code": "errors",
-        "architectures": "architectures errors named_code",
+        "architectures": "architectures errors named_code table",
         "preprocessing": "errors",
         "weights": "containers errors",
         "claims": "architectures containers preprocessing",
@@ -64,7 +65,7 @@ ARROWS = {
         "heads": "errors hooks representation",
         "taps": "errors heads hooks",
         "classifiers": "architectures checkpoints errors fitting heads hooks inspection preprocessing "
-        "representation table taps",
+        "representation taps",
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",
@@ -82,26 +83,34 @@ ARROWS = {
         "features": "checkpoints class_order classifiers datasets devices errors extraction feature_store forward "
         "ingredients labels loading progress provenance ranks taps",
         "rehearsal": "extraction feature_store features forward loading progress",
-        "training": "architectures checkpoints classifiers datasets devices errors losses preprocessing progress "
-        "version",
+        "training": "architectures checkpoints classifiers datasets devices errors features files hooks loading losses "
+        "preprocessing progress ranks training version",
+        "transfer": "checkpoints classifiers datasets devices errors features influence loading probe",
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
         "measurements metrics named_code progress representation version",
         "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
+        "study": "contrasts datasets devices effects errors features figures files influence labels measurements "
+        "metrics pipeline progress report representation rounding study tables training transfer",
         "demonstration": "comparison errors features files pipeline progress reporting training",
         "options": "errors",
         "feature_command": "classifiers extraction features forward options preprocessing rehearsal",
         "measure_commands": "breakdown catalogue features files options pipeline reporting tables",
-        "cli": "demonstration errors feature_command files inspection labels measure_commands options progress "
-        "store_commands tables training version",
+        "train_command": "errors files options progress ranks training",
+        "probe_command": "errors options rounding transfer",
+        "ablate_command": "options study tables",
+        "cli": "ablate_command demonstration errors feature_command inspection labels measure_commands options "
+        "probe_command store_commands tables train_command version",
         "store_commands": "errors feature_store labels progress tables",
         "__main__": "cli",
-        "": "comparison contrasts errors estimates feature_store losses measurements metrics moments representation version",
+        "": "comparison contrasts errors estimates feature_store losses measurements metrics moments representation "
+        "version",
     }.items()
 }
 CORE = (
     "losses", "sums", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics", "held_out",
     "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "gathering",
-    "spectra", "influence", "estimates", "measurements", "breakdown", "comparison", "rounding", "projection", "figures",
+    "spectra", "influence", "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
+    "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

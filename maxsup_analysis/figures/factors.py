@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maxsup_analysis.contrasts import Interval
-from maxsup_analysis.figures.style import MARKERS, PALETTE, house_style, panels
+from maxsup_analysis.figures.style import MARKERS, PALETTE, house_style, legend_columns, panels
 from maxsup_analysis.labels import clean_label
 
 CAPTION = (
@@ -35,7 +35,7 @@ def factor_figure(factor: str, found: Sequence[FactorPanel]) -> Figure:
             ax.set_xlabel(clean_label(factor, 40))
         handles, labels = axes[0].get_legend_handles_labels()
         if len(labels) > 1:
-            figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 5))
+            figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
     return figure
 
 

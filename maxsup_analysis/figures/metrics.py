@@ -11,7 +11,14 @@ from matplotlib.ticker import MaxNLocator
 from maxsup_analysis.comparison import Comparison
 from maxsup_analysis.contrasts import Interval
 from maxsup_analysis.estimates import estimate
-from maxsup_analysis.figures.style import MARKERS, PALETTE, TEXT_WIDTH, FigureOptions, house_style
+from maxsup_analysis.figures.style import (
+    MARKERS,
+    PALETTE,
+    TEXT_WIDTH,
+    FigureOptions,
+    house_style,
+    legend_columns,
+)
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.representation import Representation
@@ -75,7 +82,7 @@ def interval_rows_figure(rows: Sequence[IntervalRow]) -> Figure:
         for position, row in enumerate(rows):
             _row(figure.add_subplot(lines, 2, position + 1), row)
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 6))
+        figure.legend(handles, labels, loc="outside lower center", ncols=legend_columns(labels))
     return figure
 
 

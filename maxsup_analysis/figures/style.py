@@ -15,6 +15,8 @@ from maxsup_analysis.files import whole_file
 from maxsup_analysis.projection import Basis, Center
 
 TEXT_WIDTH = 6.3
+# Letters of a legend across the page, and those that the mark of a label takes the room of.
+LEGEND_LETTERS, HANDLE_LETTERS = 105, 8
 SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours, which most colour-blind readers tell apart.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -70,6 +72,11 @@ def panels(count: int, *, columns: int = 3, height: float = 2.1) -> tuple[Figure
     figure = Figure(figsize=(TEXT_WIDTH, height * rows), layout="constrained")
     axes = [figure.add_subplot(rows, columns, position + 1) for position in range(count)]
     return figure, axes
+
+
+def legend_columns(labels: Sequence[str]) -> int:
+    """How many labels fit beside each other across the page, at most six."""
+    return max(1, min(6, len(labels), LEGEND_LETTERS // (max(map(len, labels), default=0) + HANDLE_LETTERS)))
 
 
 def svg_of(figure: Figure) -> bytes:
