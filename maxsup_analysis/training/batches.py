@@ -57,5 +57,5 @@ class Batches:
     def _seen(self, pictures: Tensor) -> Tensor:
         """As the model sees them, before they are mixed."""
         moved = pictures if self.source.are_moved(pictures) else self.geometry(pictures)
-        images = self.preprocessing.normalised(moved).contiguous(memory_format=torch.channels_last)
+        images = self.preprocessing.normalised(moved)
         return erased(images, self.erasing) if self.erasing else images

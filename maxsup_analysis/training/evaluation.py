@@ -12,7 +12,7 @@ from maxsup_analysis.features import workers_for
 from maxsup_analysis.hooks import evaluated, logits_of
 from maxsup_analysis.loading import Loader
 from maxsup_analysis.preprocessing import Preprocessing
-from maxsup_analysis.training.learner import Learner
+from maxsup_analysis.training.learner import Learner, channels_last
 from maxsup_analysis.training.plan import TrainingPlan
 
 BATCH = 512
@@ -36,7 +36,7 @@ class Evaluation:
         with evaluated(model), torch.no_grad(), learner.autocast():
             for fetched in loader.batches(self._parts(team.rank, team.world)):
                 images = self.preprocessing.normalised(fetched.images.to(team.device))
-                found = logits_of(model(images)).argmax(1).cpu()
+                found = logits_of(model(channels_last(images))).argmax(1).cpu()
                 right += int((found == self.samples.labels[fetched.ids]).sum())
                 count += len(fetched.ids)
         right_of_all, count_of_all = team.summed([right, count])

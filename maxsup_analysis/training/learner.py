@@ -85,20 +85,17 @@ class Learner:
         """Add the gradient of a part's loss, divided by the samples of the whole batch."""
         with self._syncing(last=last):
             outputs = self._outputs(part)
-            team = self.team
-            counted = team.together(part.counted.to(torch.uint8)) > 0
-            columns = (outputs.float(), part.targets, part.labels, part.clean)
-            logits, targets, labels, clean = (self._counted(column, counted) for column in columns)
+            logits, targets, labels, clean = self._of_all(part, outputs.float())
             losses = self.loss.per_sample(logits, targets)
             # The average over processes that follows is of gradients through their own logits each.
-            self.scaler.scale(losses.sum() * (team.world / part.size)).backward()
+            self.scaler.scale(losses.sum() * (self.team.world / part.size)).backward()
         found = logits.argmax(1)
         return torch.stack([losses.detach().sum(), (found == labels).sum(), (found == clean).sum()])
 
     def _outputs(self, part: Batch) -> Tensor:
         try:
             with self.autocast():
-                return logits_of(self.runner(part.images))
+                return logits_of(self.runner(channels_last(part.images)))
         except ValueError as reason:
             if "more than 1 value per channel" not in str(reason):
                 raise
@@ -107,9 +104,16 @@ class Learner:
                 "leaves no single image at the end of an epoch, or a smaller accumulate"
             ) from None
 
-    def _counted(self, rows: Tensor, counted: Tensor) -> Tensor:
-        """Rows of all processes without padding: each computes the loss of all, so that its state is the same."""
-        return rows if self.team.world == 1 else self.team.together(rows)[counted]
+    def _of_all(self, part: Batch, logits: Tensor) -> list[Tensor]:
+        """Logits, targets, labels and clean labels of all processes, without padding.
+
+        Each process computes the loss of all samples, so that what the loss remembers is the same everywhere.
+        """
+        columns = [logits, part.targets, part.labels, part.clean]
+        if self.team.world == 1:
+            return columns
+        counted = self.team.together(part.counted.to(torch.uint8)) > 0
+        return [self.team.together(column)[counted] for column in columns]
 
     def _syncing(self, *, last: bool) -> AbstractContextManager:
         """Processes exchange gradients with the last part only."""
@@ -163,6 +167,15 @@ class Learner:
             raise InputError(
                 f"the training state is of another model: {detail}; delete it to start over"
             ) from None
+
+
+def channels_last(images: Float32[Tensor, "B C H W"]) -> Float32[Tensor, "B C H W"]:
+    """The same images in the layout that convolutions are faster with."""
+    B, C, H, W = images.shape
+    if C == 1:
+        # torch takes one channel for either layout; only strides as these make it choose this one.
+        return images.reshape(B, H, W, 1).movedim(3, 1)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _average(module: nn.Module, decay: float | None) -> "ModelEmaV3 | None":

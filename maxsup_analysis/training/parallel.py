@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from maxsup_analysis.devices import device_of
+from maxsup_analysis.errors import InputError
 from maxsup_analysis.ranks import ranks_of
 
 
@@ -67,6 +68,10 @@ class Team:
         if self.world == 1:
             return module
         if sync_batchnorm:
+            if self.device.type != "cuda":
+                raise InputError(
+                    f"expected CUDA devices for sync_batchnorm, got {self.device.type}; leave it out"
+                )
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         where = [self.device.index] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(module, device_ids=where)

@@ -1,5 +1,6 @@
 """Tests for studies on a cluster: submitit's executor on this machine stands for Slurm."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from maxsup_analysis.study.running import StudyFolder, status_of
 STUDY = """
 [train]
 epochs = 1
-train_samples = 60
+train_samples = 200
 model_args = { widths = [2, 2, 2] }
 [factors]
 learning_rate = [0.1, 1e30]
@@ -36,8 +37,8 @@ def test_one_job_a_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(InputError, match="--slurm: .*gpus"):
+    with pytest.raises(InputError, match=r"--slurm: .*gpus"):
         slurm.run_on_slurm([], {"gpus_pernode": 1}, tmp_path, "cpu", cluster="local")
-    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+    monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(InputError, match=r"--slurm needs submitit; `pip install 'maxsup-analysis\[slurm\]'`"):
         slurm.run_on_slurm([], {}, tmp_path, "cpu")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from maxsup_analysis.checkpoints import open_checkpoint
+from maxsup_analysis.errors import InputError
 from maxsup_analysis.training import TrainingPlan, train
 from maxsup_analysis.training.parallel import Team
 from tests.training.softmax_regression import write_network
@@ -62,3 +63,8 @@ def test_alone_nothing_is_wrapped():
     alone = Team(CPU)
     assert alone.parallel(module, sync_batchnorm=True) is module and alone.summed([3, 4]) == [3, 4]
     assert alone.leads and not replace(alone, rank=1, world=2).leads
+
+
+def test_statistics_of_all_processes_need_cuda():
+    with pytest.raises(InputError, match="expected CUDA devices for sync_batchnorm, got cpu; leave it out"):
+        Team(CPU, 0, 2).parallel(torch.nn.BatchNorm2d(3), sync_batchnorm=True)
