@@ -23,8 +23,8 @@ import torch
 import torchvision
 from PIL import Image
 
+from maxsup_analysis.architectures.small import small_cnn
 from maxsup_analysis.checkpoints import save_checkpoint
-from maxsup_analysis.classifiers import small_cnn
 from maxsup_analysis.extraction import batches_of
 from maxsup_analysis.feature_store.building import building
 from maxsup_analysis.features import Extraction, Prepared, prepared

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maxsup_analysis.architectures.small import small_cnn
 from maxsup_analysis.checkpoints import save_checkpoint
-from maxsup_analysis.classifiers import small_cnn
 
 FEW, MANY = 40_960, 409_600
 RUN = """

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from maxsup_analysis.classifiers import ARCHITECTURES
+from maxsup_analysis.architectures.small import ARCHITECTURES
 from maxsup_analysis.training import TrainingPlan, train
 
 PAIRS = 7

@@ -74,7 +74,7 @@ def probe(train: Labelled, test: Labelled, *, strengths: Sequence[float] = STREN
     scores = _path(train_features, labels, chooses, ordered)
     best = int(np.argmax(scores))
     fitted = _fitted(train_features, labels, ordered[best])
-    hits = torch.from_numpy((fitted.predict(test_features) == test.labels.numpy()).astype(np.float64))
+    hits = torch.from_numpy(_hits(fitted, test_features, test.labels.numpy()))
     return Probe(
         _accuracy(hits, test.labels),
         ordered[best],
@@ -92,12 +92,16 @@ def _path(
     for strength in strengths:
         classifier.set_params(C=1 / strength)
         _fit(classifier, features[~chooses], labels[~chooses])
-        scores.append(float((classifier.predict(features[chooses]) == labels[chooses]).mean()))
+        scores.append(float(_hits(classifier, features[chooses], labels[chooses]).mean()))
     return scores
 
 
 def _fitted(features: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
     return _fit(_classifier(strength), features, labels)
+
+
+def _hits(classifier: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.equal(classifier.predict(features), labels).astype(np.float64)
 
 
 def _classifier(strength: float) -> LogisticRegression:

@@ -1,6 +1,7 @@
 """Tests for main effects and interactions: against loops over the definition, on balanced and on torn designs."""
 
 import math
+from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
@@ -47,7 +48,7 @@ def stratified_error(influence: np.ndarray, labels: np.ndarray) -> float:
     return math.sqrt(total)
 
 
-def expected(weights: dict[tuple[str, str], float], every: list[Run]) -> tuple[float, float, float]:
+def expected(weights: Mapping[tuple[str, str], float], every: list[Run]) -> tuple[float, float, float]:
     """Value, sampling error and seed error of a weighted sum of the combinations' means, in loops."""
     value, influence, seeds = 0.0, np.zeros(N), 0.0
     for combination, weight in weights.items():
@@ -82,7 +83,9 @@ def test_main_effects_weigh_combinations_equally(seeds: dict | None):
 def test_the_interval_is_welchs():
     every = runs()
     (effect,) = Design(FACTORS, every).effects("accuracy", "alpha")
-    weights = {(loss, alpha): sign / 3 for loss in FACTORS["loss"] for alpha, sign in (("0.2", 1), ("0.1", -1))}
+    weights = {
+        (loss, alpha): sign / 3 for loss in FACTORS["loss"] for alpha, sign in (("0.2", 1), ("0.1", -1))
+    }
     value, sampling, seed = expected(weights, every)
     parts = []
     for (loss, alpha), weight in weights.items():
@@ -90,7 +93,9 @@ def test_the_interval_is_welchs():
         parts.append(weight**2 * np.var(values, ddof=1) / 3)
     freedom = (sampling**2 + seed**2) ** 2 / sum(part**2 / 2 for part in parts)
     half = stats.t.ppf(0.975, freedom) * math.hypot(sampling, seed)
-    assert (effect.interval.low, effect.interval.high) == pytest.approx((value - half, value + half), rel=1e-10)
+    assert (effect.interval.low, effect.interval.high) == pytest.approx(
+        (value - half, value + half), rel=1e-10
+    )
 
 
 def test_interactions_are_differences_of_differences():

@@ -47,9 +47,8 @@ def test_accuracy_and_its_error_by_hand():
     found = probe(train, test)
     mean, deviation = train.features.mean(0), train.features.std(0, correction=0)
     standard = [((part.features - mean) / deviation).numpy() for part in (train, test)]
-    hits = (
-        _fitted(standard[0], train.labels.numpy(), found.strength).predict(standard[1]) == test.labels.numpy()
-    )
+    fitted = _fitted(standard[0], train.labels.numpy(), found.strength)
+    hits = np.equal(fitted.predict(standard[1]), test.labels.numpy())
     assert found.accuracy.value == pytest.approx(hits.mean())
     variance = sum(80 * hits[test.labels.numpy() == k].var(ddof=1) for k in range(3)) / 240**2
     assert found.accuracy.standard_error == pytest.approx(variance**0.5, rel=1e-10)

@@ -58,7 +58,7 @@ class Rehearsal:
 
 def rehearse(folder: StudyFolder, slots: Sequence[str]) -> Rehearsal:
     """Look at every cell, and train a few batches of each kind of run that is missing."""
-    statuses = {job.cell.name: status_of(job) for job in folder.jobs}
+    statuses: dict[str, Status] = {job.cell.name: status_of(job) for job in folder.jobs}
     missing = list(
         {
             job.folder: job for job in folder.jobs if statuses[job.cell.name] not in ("done", "to measure")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from maxsup_analysis.architectures.build import build_module, library_names, resolved
-from maxsup_analysis.classifiers import ARCHITECTURES
+from maxsup_analysis.architectures.small import ARCHITECTURES
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.hooks import evaluated, logits_of
 from maxsup_analysis.losses import LOSSES

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from maxsup_analysis.architectures.small import small_cnn
 from maxsup_analysis.checkpoints import save_checkpoint
-from maxsup_analysis.classifiers import small_cnn
 from maxsup_analysis.extraction import Storage
 from maxsup_analysis.features import Extraction, extract_share
 

@@ -12,7 +12,8 @@ from torch import nn
 from torchvision.models.feature_extraction import create_feature_extractor
 from torchvision.transforms.functional import normalize
 
-from maxsup_analysis.classifiers import Classifier, small_cnn
+from maxsup_analysis.architectures.small import small_cnn
+from maxsup_analysis.classifiers import Classifier
 from maxsup_analysis.datasets import Fetched
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.forward import ForwardPass, Precision, numerics

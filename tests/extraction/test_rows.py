@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from maxsup_analysis.architectures.small import small_cnn
 from maxsup_analysis.checkpoints import save_checkpoint
-from maxsup_analysis.classifiers import small_cnn
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import Storage
 from maxsup_analysis.feature_store.checks import faults

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_news_of_what_runs_while_nothing_ends():
 
 
 def test_leaving_early_ends_the_processes():
-    answers = each_done(doubled, range(100), ["cpu"])
+    answers: Any = each_done(doubled, range(100), ["cpu"])
     _, (_, _, process) = next(answers)  # type: ignore[misc]
     answers.close()
     with pytest.raises(ProcessLookupError):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from maxsup_analysis.architectures.small import ARCHITECTURES
 from maxsup_analysis.checkpoints import open_checkpoint
-from maxsup_analysis.classifiers import ARCHITECTURES, classifier_of
+from maxsup_analysis.classifiers import classifier_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.training import TrainingPlan, train
 from maxsup_analysis.training.models import Architecture, architecture_of, built
