@@ -18,13 +18,13 @@ from pathlib import Path
 STUDY = """
 title = "Killed"
 [train]
-epochs = 6
+epochs = 10
 train_samples = 600
 ema = 0.99
 mixup = 0.2
 [factors]
 loss = ["ce", "ols", "disturb_label"]
-seed = [0, 1]
+seed = [0, 1, 2, 3]
 """
 TABLES = ("cells.csv", "means.csv", "effects.csv")
 
@@ -93,8 +93,8 @@ def main() -> None:
         print(f"in peace: {whole:.0f} s")
         kills = 0
         while kills < given.kills:
-            # Late enough that some runs get somewhere, early enough that most are killed while they train.
-            seconds = chance.uniform(0.1, 0.6) * whole
+            # Late enough that runs get somewhere, early enough that most are killed while they train.
+            seconds = chance.uniform(0.25, 0.6) * whole
             if not killed_after(study, war, seconds):
                 break
             kills += 1
