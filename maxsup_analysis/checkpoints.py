@@ -1,5 +1,6 @@
 """From a file or folder to weights and what is known of them; and writing one that says what it is."""
 
+import json
 import mmap
 import os
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,9 @@ def save_checkpoint(
 
     ema: the average of the weights over training, beside them.
     """
-    content = {"format": FORMAT, "metadata": dict(metadata), "state_dict": dict(state_dict)}
+    # Through JSON: bytes do not depend on which equal words happen to be one object.
+    plain = json.loads(json.dumps(dict(metadata)))
+    content = {"format": FORMAT, "metadata": plain, "state_dict": dict(state_dict)}
     if ema is not None:
         content["state_dict_ema"] = dict(ema)
     # Not torch.save to the path: a full disk would be a RuntimeError, and the bytes would hold the name of the file.

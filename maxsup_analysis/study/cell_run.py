@@ -96,6 +96,8 @@ def _run(job: Job, device: str) -> None:
         if not is_trained(job.folder):
             _write_settings(job)
             train(plan, job.folder / CHECKPOINT, state=job.folder / STATE)
+        # What was killed between writing the checkpoint and removing the state.
+        (job.folder / STATE).unlink(missing_ok=True)
         for part in missing_parts(job):
             keep(job.folder, part, measured_part(part, job.folder / CHECKPOINT, plan, job.measure))
     finally:

@@ -52,7 +52,7 @@ def test_a_longer_tail_is_part_of_a_shorter_one():
 
 def test_what_cannot_be():
     labels = torch.tensor([0, 0, 2])
-    with pytest.raises(InputError, match="expected an imbalance of 1 or more, got 0.5"):
+    with pytest.raises(InputError, match=r"expected an imbalance of 1 or more, got 0.5"):
         long_tail(labels, 3, ratio=0.5, seed=0)
     with pytest.raises(InputError, match="expected samples of every class for a long tail, class 1 has none"):
         long_tail(labels, 3, ratio=10, seed=0)
