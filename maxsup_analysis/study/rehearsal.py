@@ -1,5 +1,6 @@
 """What a study would do: its cells, how far each is, and what is missing in time and disk."""
 
+import json
 import math
 import tempfile
 import time
@@ -79,7 +80,7 @@ def rehearse(folder: StudyFolder, slots: Sequence[str]) -> Rehearsal:
 def _kind(plan: TrainingPlan) -> tuple[object, ...]:
     """What decides how long a batch takes."""
     return (
-        plan.data, plan.model, tuple(sorted(plan.model_args.items())), plan.batch_size, plan.accumulate,
+        plan.data, plan.model, json.dumps(dict(plan.model_args), sort_keys=True), plan.batch_size, plan.accumulate,
         plan.amp, plan.compile, plan.ema is None,
     )  # fmt: skip
 

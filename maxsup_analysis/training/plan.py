@@ -1,5 +1,6 @@
 """What a training run is asked for."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -109,7 +110,8 @@ class TrainingPlan:
         """As JSON, what a reader asks for first at the front."""
         first = ("loss", "alpha", "alpha_end", "seed")
         plain = asdict(self) | {"data_dir": None if self.data_dir is None else str(self.data_dir)}
-        return {name: plain[name] for name in (*first, *(key for key in plain if key not in first))}
+        ordered = {name: plain[name] for name in (*first, *(key for key in plain if key not in first))}
+        return json.loads(json.dumps(ordered))
 
 
 def first_difference(plan: TrainingPlan, other: Mapping[str, object]) -> str | None:

@@ -1,5 +1,6 @@
 """Which plans cannot be meant, and why."""
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ def problems(plan: TrainingPlan) -> Iterator[Problem]:
     yield from _out_of_range(plan)
     yield from _not_among(plan)
     yield from _at_odds(plan)
+    yield from _not_plain(plan)
     yield from _without_strength(plan)
     validate_loss(plan.loss, plan.alpha, plan.alpha_end, plan.loss_args)
     require_model(plan)
@@ -101,6 +103,15 @@ def _at_odds(plan: TrainingPlan) -> Iterator[Problem]:
         yield Problem("accumulate", f"up to batch_size, which is {plan.batch_size}", plan.accumulate)
     if plan.resized_crop and plan.crop_padding:
         yield Problem("crop_padding", "of 0 where resized_crop moves images already", plan.crop_padding)
+
+
+def _not_plain(plan: TrainingPlan) -> Iterator[Problem]:
+    """Arguments that a checkpoint could not keep."""
+    for name in ("loss_args", "model_args"):
+        try:
+            json.dumps(getattr(plan, name))
+        except (TypeError, ValueError):
+            yield Problem(name, "of numbers, words, lists and tables", getattr(plan, name))
 
 
 def _without_strength(plan: TrainingPlan) -> Iterator[Problem]:

@@ -135,6 +135,15 @@ def test_equal_runs_give_equal_bytes_whatever_was_set_or_drawn_before(tmp_path: 
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
+def test_bytes_do_not_depend_on_which_words_are_one_object(tmp_path: Path):
+    """Words that came out of a file or another process are equal, but not the same, as those of the program."""
+    data, model, loss = ("".join(list(word)) for word in (QUICK.data, QUICK.model, QUICK.loss))
+    assert model is not QUICK.model
+    train(QUICK, tmp_path / "a.pt")
+    train(replace(QUICK, data=data, model=model, loss=loss), tmp_path / "b.pt")
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+
+
 def test_another_seed_gives_other_weights(checkpoint_path: Path, tmp_path: Path):
     train(replace(QUICK, seed=4), tmp_path / "other.pt")
     first, second = (open_checkpoint(path).state_dict for path in (checkpoint_path, tmp_path / "other.pt"))

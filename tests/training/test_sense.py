@@ -114,6 +114,16 @@ def test_a_plan_is_plain():
     assert set(plain) == {item.name for item in fields(plan)}
 
 
+def test_tuples_are_lists_once_written():
+    plan = replace(PLAN, model_args={"widths": (8, 8, 8)})
+    assert first_difference(plan, json.loads(json.dumps(plan.to_plain()))) is None
+
+
+def test_arguments_that_are_not_plain_are_refused():
+    with pytest.raises(InputError, match="expected model_args of numbers, words, lists and tables, got"):
+        replace(PLAN, model_args={"act_layer": object()}).require_sense()
+
+
 def test_the_first_field_that_differs_is_named_and_places_do_not_count():
     assert first_difference(PLAN, PLAN.to_plain()) is None
     assert first_difference(PLAN, replace(PLAN, seed=1, batch_size=8).to_plain()) == "batch_size"
