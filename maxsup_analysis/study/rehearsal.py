@@ -15,6 +15,8 @@ from maxsup_analysis.training.data import training_data
 
 # Batches of an epoch that is timed, and the epochs of the two runs whose difference is that of so many more.
 BATCHES, SHORT, LONG = 8, 1, 4
+# A learning rate at which no plan diverges; it changes no time.
+SMALL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,13 @@ def _kind(plan: TrainingPlan) -> tuple[object, ...]:
 def _calibrated(plan: TrainingPlan) -> Calibration:
     samples = min(BATCHES * plan.batch_size, len(training_data(plan)))
     short = replace(
-        plan, train_samples=samples, samples_per_class=None, imbalance=1.0, warmup_epochs=0, keep_every=None
+        plan,
+        train_samples=samples,
+        samples_per_class=None,
+        imbalance=1.0,
+        warmup_epochs=0,
+        learning_rate=SMALL,
+        keep_every=None,
     )
     seconds = []
     with tempfile.TemporaryDirectory() as folder:
