@@ -12,7 +12,7 @@ import torch
 from maxsup_analysis.checkpoints import Checkpoint, open_checkpoint
 from maxsup_analysis.class_order import in_the_order_of
 from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of, probe_of
-from maxsup_analysis.datasets import ImageSamples, Samples, open_data
+from maxsup_analysis.datasets import LabelledImages, Samples, open_data
 from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import STORED, Extractor, Storage, Tally
@@ -191,7 +191,7 @@ def workers_for(data: Samples, asked: int | None) -> int:
     """Processes that decode: as many as asked, else one a core where there is much to decode."""
     if asked is not None:
         return asked
-    if not isinstance(data, ImageSamples) or len(data) <= FEW_IMAGES:
+    if isinstance(data, LabelledImages) or len(data) <= FEW_IMAGES:
         return 0
     return min(
         MOST_WORKERS,

@@ -44,6 +44,31 @@ class ImageSource(Images, Protocol):
 
 
 @dataclass(frozen=True)
+class SomeImages:
+    """Some of the images of a source, in an order of their own."""
+
+    source: ImageSource
+    chosen: Int64[Tensor, " M"]
+
+    def image(self, number: int) -> Image.Image | Tensor:
+        """The image of the source that has this place."""
+        return self.source.image(int(self.chosen[number]))
+
+    def called(self, number: int) -> str:
+        """What it is called where it lies."""
+        return self.source.called(int(self.chosen[number]))
+
+    def entries(self) -> Iterator[str]:
+        """Name and size of each of these."""
+        entries = list(self.source.entries())
+        return (entries[number] for number in self.chosen.tolist())
+
+    def stamps(self, *, hash_contents: bool) -> Iterator[str]:
+        """Those of the whole source, which may not have one for each image."""
+        return self.source.stamps(hash_contents=hash_contents)
+
+
+@dataclass(frozen=True)
 class ImageSamples:
     """Images of a source and their labels."""
 
@@ -55,6 +80,11 @@ class ImageSamples:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def numbers(self) -> Int64[Tensor, " N"]:
+        """The position of each image in the whole split."""
+        return self.source.chosen if isinstance(self.source, SomeImages) else torch.arange(len(self))
 
     @property
     def fingerprint(self) -> str:
@@ -74,6 +104,15 @@ class ImageSamples:
     def with_classes(self, class_names: tuple[str, ...], order: Sequence[int]) -> "ImageSamples":
         """The same samples, class k called order[k] and named anew."""
         return replace(self, labels=torch.tensor(order)[self.labels], class_names=class_names)
+
+    def with_labels(self, labels: Int64[Tensor, " N"]) -> "ImageSamples":
+        """The same images under other labels."""
+        return replace(self, labels=labels)
+
+    def at(self, ids: Int64[Tensor, " M"]) -> "ImageSamples":
+        """These images only."""
+        whole = self.source.source if isinstance(self.source, SomeImages) else self.source
+        return replace(self, source=SomeImages(whole, self.numbers[ids]), labels=self.labels[ids])
 
     def reader(self, preprocessing: Preprocessing) -> Reader:
         """Decodes, resizes and crops."""

@@ -20,16 +20,25 @@ HASHED_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """N images of one size, bytes or values from 0 to 1, and their labels."""
+    """N images of one size, bytes or values from 0 to 1, and their labels.
+
+    chosen: their positions in the whole split; None where this is the whole.
+    """
 
     name: str
     split: str
     images: Float32[Tensor, "N C H W"] | UInt8[Tensor, "N C H W"]
     labels: Int64[Tensor, " N"]
     class_names: tuple[str, ...]
+    chosen: Int64[Tensor, " N"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def numbers(self) -> Int64[Tensor, " N"]:
+        """The position of each image in the whole split."""
+        return torch.arange(len(self)) if self.chosen is None else self.chosen
 
     def first(self, count: int | None) -> "LabelledImages":
         """The first `count` images, or all."""
@@ -40,7 +49,8 @@ class LabelledImages:
                 f"expected 1 to {len(self)} samples of {self.name} {self.split}, got {count}; "
                 "ask for as many as there are"
             )
-        return replace(self, images=self.images[:count], labels=self.labels[:count])
+        chosen = None if self.chosen is None else self.chosen[:count]
+        return replace(self, images=self.images[:count], labels=self.labels[:count], chosen=chosen)
 
     @property
     def fingerprint(self) -> str:
@@ -52,12 +62,20 @@ class LabelledImages:
         return _digest(_parts(self.images))
 
     def called(self, id: int) -> str:  # noqa: A002
-        """Its number."""
-        return _called(id)
+        """Its number in the whole split."""
+        return _called(id if self.chosen is None else int(self.chosen[id]))
 
     def with_classes(self, class_names: tuple[str, ...], order: Sequence[int]) -> "LabelledImages":
         """The same samples, class k called order[k] and named anew."""
         return replace(self, labels=torch.tensor(order)[self.labels], class_names=class_names)
+
+    def with_labels(self, labels: Int64[Tensor, " N"]) -> "LabelledImages":
+        """The same images under other labels."""
+        return replace(self, labels=labels)
+
+    def at(self, ids: Int64[Tensor, " M"]) -> "LabelledImages":
+        """These images only, copied."""
+        return replace(self, images=self.images[ids], labels=self.labels[ids], chosen=self.numbers[ids])
 
     def reader(self, preprocessing: Preprocessing) -> Reader:
         """Images of the model's size as they are; bytes of another size are resized and cropped."""

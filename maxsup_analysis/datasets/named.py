@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor
 
+from maxsup_analysis.datasets.cifar import CACHE, CIFAR10_CLASSES, CIFAR100_CLASSES, cifar10, cifar100
 from maxsup_analysis.datasets.idx import read_idx
 from maxsup_analysis.datasets.in_memory import LabelledImages
 from maxsup_analysis.errors import InputError
@@ -19,7 +22,10 @@ DIGITS_TRAINING = 1197
 
 @dataclass(frozen=True)
 class DataSource:
-    """A named data set: how to open one of its splits, from a folder where it needs one."""
+    """A named data set: how to open one of its splits, from a folder where it needs one.
+
+    open: gives grey images N x H x W of values from 0 to 1, or bytes N x C x H x W; and their labels.
+    """
 
     name: str
     summary: str
@@ -46,10 +52,16 @@ def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:
     return LabelledImages(
         name=name,
         split=split,
-        images=torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None],
+        images=_tensor(images),
         labels=torch.from_numpy(labels.astype(np.int64)),
         class_names=source.classes,
     )
+
+
+def _tensor(images: np.ndarray) -> Float32[Tensor, "N 1 H W"] | UInt8[Tensor, "N C H W"]:
+    if images.dtype == np.uint8:
+        return torch.from_numpy(np.ascontiguousarray(images))
+    return torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))[:, None]
 
 
 def _digits(split: str, data_dir: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -87,9 +99,8 @@ def _downloaded_fashion_mnist() -> Path:
     """The folder where torchvision keeps its download, which it makes if need be."""
     from torchvision.datasets import FashionMNIST
 
-    root = Path.home() / ".cache" / "maxsup-analysis"
     try:
-        return Path(FashionMNIST(str(root), download=True).raw_folder)
+        return Path(FashionMNIST(str(CACHE), download=True).raw_folder)
     except (OSError, RuntimeError) as reason:
         raise InputError(
             f"Fashion-MNIST is neither on this machine nor could it be downloaded ({str(reason)[:80]}); name "
@@ -124,5 +135,23 @@ DATASETS.add(
             "Ankle boot",
         ),
         _fashion_mnist,
+    ),
+)
+DATASETS.add(
+    "cifar10",
+    DataSource(
+        "cifar10",
+        "60,000 photographs of 32 x 32 pixels of 10 kinds of things: 50,000 train, 10,000 test",
+        CIFAR10_CLASSES,
+        cifar10,
+    ),
+)
+DATASETS.add(
+    "cifar100",
+    DataSource(
+        "cifar100",
+        "60,000 photographs of 32 x 32 pixels of 100 kinds of things: 50,000 train, 10,000 test",
+        CIFAR100_CLASSES,
+        cifar100,
     ),
 )

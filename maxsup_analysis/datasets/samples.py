@@ -45,7 +45,7 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Samples(Protocol):
-    """N labelled samples in a fixed order; the id of a sample is its position in the split."""
+    """N labelled samples in a fixed order; the id of a sample is its position among them."""
 
     @property
     def name(self) -> str:
@@ -60,6 +60,11 @@ class Samples(Protocol):
     @property
     def labels(self) -> Int64[Tensor, " N"]:
         """The class of each sample."""
+        ...
+
+    @property
+    def numbers(self) -> Int64[Tensor, " N"]:
+        """The position of each sample in the whole split, where these are some of its samples; else its id."""
         ...
 
     @property
@@ -87,6 +92,14 @@ class Samples(Protocol):
 
     def with_classes(self, class_names: tuple[str, ...], order: Sequence[int]) -> "Samples":
         """The same samples, class k called order[k] and named anew."""
+        ...
+
+    def with_labels(self, labels: Int64[Tensor, " N"]) -> "Samples":
+        """The same samples under other labels of the same classes."""
+        ...
+
+    def at(self, ids: Int64[Tensor, " M"]) -> "Samples":
+        """These samples only, in this order."""
         ...
 
     def reader(self, preprocessing: Preprocessing) -> Reader:

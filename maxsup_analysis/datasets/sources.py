@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maxsup_analysis.datasets.arrays import array_samples, names_arrays
+from maxsup_analysis.datasets.corruptions.samples import corrupted, corruption_in
 from maxsup_analysis.datasets.hugging_face import is_saved_dataset, saved_samples
 from maxsup_analysis.datasets.image_folders import image_folder
 from maxsup_analysis.datasets.named import DATASETS, open_named_data
@@ -37,7 +38,16 @@ SOURCES = (
 
 
 def open_data(name: str, split: str | None, data_dir: Path | None = None) -> Samples:
-    """The samples that `--data` names: those of the first source that recognises the name."""
+    """The samples that `--data` names: those of the first source that recognises the name.
+
+    A split as `test+fog:3` is the split test, corrupted.
+    """
+    clean, damage = corruption_in(split)
+    samples = _opened(name, clean, data_dir)
+    return samples if damage is None else corrupted(samples, damage.kind, damage.severity, damage.seed)
+
+
+def _opened(name: str, split: str | None, data_dir: Path | None) -> Samples:
     for source in SOURCES:
         if source.recognises(name):
             return source.open(name, split, data_dir)

@@ -1,21 +1,12 @@
-"""Seeds that depend on what they are for and on nothing else, so that any step can be made again by itself."""
+"""Random numbers of a step, which depend on its seed, epoch and number and on nothing that was drawn before."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-
-def seed_of(*parts: int | str) -> int:
-    """63 bits from what they are for; unlike for any two purposes.
-
-    Example:
-        >>> seed_of(0, "step", 3, 7) == seed_of(0, "step", 3, 7), seed_of(0, 1) == seed_of(1, 0)
-        (True, False)
-    """
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()) >> 1
+from maxsup_analysis.datasets.seeds import seed_of
 
 
 def reseed(device: torch.device, *parts: int | str) -> None:
