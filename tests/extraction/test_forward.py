@@ -191,6 +191,8 @@ def test_numerics_are_as_asked_and_then_as_they_were():
 
 
 def test_batch_normalisation_is_left_alone_and_batches_change_rounding_only(tmp_path: Path):
+    # Eight draws of the weights gave 0.7e-6 to 1.3e-6, ten times float32's rounding, through 18 layers.
+    torch.manual_seed(6)
     module = torchvision.models.resnet18(num_classes=10)
     classifier = classifier_of(module)
     state = {name: part.clone() for name, part in module.state_dict().items()}
@@ -198,7 +200,7 @@ def test_batch_normalisation_is_left_alone_and_batches_change_rounding_only(tmp_
     results = [columns(classifier, images(33), size=size)[0] for size in (1, 7, 33)]
     assert all(torch.equal(part, state[name]) for name, part in module.state_dict().items())
     for features in results[1:]:
-        assert (features - results[0]).abs().max() <= 1e-6 * results[0].abs().max()
+        assert (features - results[0]).abs().max() <= 2e-6 * results[0].abs().max()
 
 
 @pytest.mark.gpu
