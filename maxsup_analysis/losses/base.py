@@ -48,18 +48,10 @@ class Loss(nn.Module):
     weight: Tensor | None
 
     def __init__(
-        self,
-        *,
-        alpha: float | None = None,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
+        self, *, weight: Tensor | None = None, reduction: Reduction = "mean", ignore_index: int = -100
     ) -> None:
         super().__init__()
-        self.alpha = None if alpha is None else self.number("alpha", alpha, self.strengths)
-        self.alpha_end = None if alpha_end is None else self.number("alpha_end", alpha_end, self.strengths)
-        self.alpha_begin, self.started = self.alpha, False
+        self.alpha: float | None = None
         self.reduction = checked_choice(type(self), "reduction", reduction, get_args(Reduction))
         self.ignore_index = ignore_index
         self.register_buffer("weight", weight)
@@ -73,7 +65,6 @@ class Loss(nn.Module):
 
     def per_sample(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each sample, with its class weight; 0 where the label is `ignore_index`."""
-        self._require_start()
         with torch.autocast(logits.device.type, enabled=False):
             batch = batch_of(logits, targets, self.ignore_index)
             self._require_weight(batch.logits)
@@ -82,23 +73,13 @@ class Loss(nn.Module):
         return losses.masked_fill(~batch.kept, 0).reshape(label_shape(logits))
 
     def start_epoch(self, epoch: int, epochs: int) -> None:
-        """Say that an epoch begins; epochs count from 0. Sets alpha where it goes from `alpha` to `alpha_end`."""
-        begin = self.alpha_begin or 0.0
-        end = begin if self.alpha_end is None else self.alpha_end
-        alpha, self.started = linear_schedule(begin, end, epoch=epoch, epochs=epochs), True
-        if self.alpha_end is not None:
-            self.alpha = alpha
+        """Say that an epoch begins; epochs count from 0. Where nothing changes with them it need not be said."""
+        linear_schedule(0.0, 0.0, epoch=epoch, epochs=epochs)
 
     @property
     def changes(self) -> bool:
         """Whether epochs differ, so that it must be told of each."""
-        return self.alpha_end is not None and self.alpha_end != self.alpha_begin
-
-    @property
-    def strength(self) -> float:
-        """Alpha of a loss that has one."""
-        assert self.alpha is not None
-        return self.alpha
+        return False
 
     def value(self, logits: Logits, targets: Targets) -> PerSample:
         """The loss of each sample, of which none is ignored."""
@@ -145,15 +126,53 @@ class Loss(nn.Module):
                 "give weight as a tensor of K numbers"
             )
 
-    def _require_start(self) -> None:
+
+class StrengthLoss(Loss):
+    """A loss whose added part has a strength: `alpha`, or from `alpha` in the first epoch to `alpha_end` in the last."""
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.1,
+        alpha_end: float | None = None,
+        weight: Tensor | None = None,
+        reduction: Reduction = "mean",
+        ignore_index: int = -100,
+    ) -> None:
+        super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)
+        self.alpha_begin = self.number("alpha", alpha, self.strengths)
+        self.alpha_end = None if alpha_end is None else self.number("alpha_end", alpha_end, self.strengths)
+        self.alpha, self.started = self.alpha_begin, False
+
+    def per_sample(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each sample; InputError where it changes with the epochs and was told of none."""
         if self.training and self.changes and not self.started:
             raise InputError(
                 f"the loss {self.name!r} changes from epoch to epoch and was told of none; "
                 "call loss.start_epoch(epoch, epochs) as each begins, epoch from 0"
             )
+        return super().per_sample(logits, targets)
+
+    def start_epoch(self, epoch: int, epochs: int) -> None:
+        """Say that an epoch begins; epochs count from 0. Sets alpha where it goes from `alpha` to `alpha_end`."""
+        end = self.alpha_begin if self.alpha_end is None else self.alpha_end
+        alpha, self.started = linear_schedule(self.alpha_begin, end, epoch=epoch, epochs=epochs), True
+        if self.alpha_end is not None:
+            self.alpha = alpha
+
+    @property
+    def changes(self) -> bool:
+        """Whether epochs differ, so that it must be told of each."""
+        return self.alpha_end is not None and self.alpha_end != self.alpha_begin
+
+    @property
+    def strength(self) -> float:
+        """Alpha, which such a loss always has."""
+        assert self.alpha is not None
+        return self.alpha
 
 
-class PenalisedLoss(Loss):
+class PenalisedLoss(StrengthLoss):
     """Cross entropy plus alpha times a term."""
 
     def value(self, logits: Logits, targets: Targets) -> PerSample:

@@ -1,9 +1,8 @@
 """DisturbLabel: regularisation by wrong labels, drawn anew for every batch."""
 
 import torch
-from torch import Tensor
 
-from maxsup_analysis.losses.base import Loss, Reduction
+from maxsup_analysis.losses.base import StrengthLoss
 from maxsup_analysis.losses.entry import loss
 from maxsup_analysis.losses.functional import cross_entropy
 from maxsup_analysis.losses.targets import Logits, PerSample, Targets, soft
@@ -15,26 +14,13 @@ from maxsup_analysis.losses.targets import Logits, PerSample, Targets, soft
     formula="H(s', q)",
     source="Xie et al. 2016 (arXiv 1605.00055)",
 )
-class DisturbLabelLoss(Loss):
+class DisturbLabelLoss(StrengthLoss):
     """Cross entropy in which each label is drawn anew with probability alpha, uniformly over all K classes.
 
     A label thus changes with probability alpha (K - 1)/K, and the expected loss is label smoothing's. In training mode
     only, by torch's global generator of the logits' device; call .eval() where nothing may be drawn. A soft target is
     replaced as a whole.
     """
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.1,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
-    ) -> None:
-        super().__init__(
-            alpha=alpha, alpha_end=alpha_end, weight=weight, reduction=reduction, ignore_index=ignore_index
-        )
 
     def fit(self, logits: Logits, targets: Targets) -> PerSample:
         """H(s', q), where s' is drawn in training mode."""

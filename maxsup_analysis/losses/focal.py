@@ -50,11 +50,6 @@ class FocalLoss(Loss):
 class SampleDependentFocalLoss(Loss):
     """Focal loss with gamma 5 where the probability of the true class is below 0.2, and 3 elsewhere."""
 
-    def __init__(
-        self, *, weight: Tensor | None = None, reduction: Reduction = "mean", ignore_index: int = -100
-    ) -> None:
-        super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)
-
     def fit(self, logits: Logits, targets: Targets) -> PerSample:
         """-sum_k w_k s_k (1 - q_k)^gamma(q_k) ln q_k."""
         log_q = of_labels(logits.log_softmax(1), targets)

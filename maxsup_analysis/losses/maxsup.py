@@ -36,19 +36,6 @@ class MaxSupLoss(PenalisedLoss):
         0.1
     """
 
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.1,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
-    ) -> None:
-        super().__init__(
-            alpha=alpha, alpha_end=alpha_end, weight=weight, reduction=reduction, ignore_index=ignore_index
-        )
-
     def term(self, logits: Logits, targets: Targets) -> PerSample:
         """z_max - mean z."""
         return suppression(logits)
@@ -129,19 +116,6 @@ class ErrorAmplificationMaxLoss(PenalisedLoss):
 
     The term is never positive, so the loss can be negative.
     """
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.1,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
-    ) -> None:
-        super().__init__(
-            alpha=alpha, alpha_end=alpha_end, weight=weight, reduction=reduction, ignore_index=ignore_index
-        )
 
     def term(self, logits: Logits, targets: Targets) -> PerSample:
         """z_gt - z_max."""

@@ -54,8 +54,3 @@ class CosineSoftmaxLoss(Loss):
     """
 
     head = "cosine"
-
-    def __init__(
-        self, *, weight: Tensor | None = None, reduction: Reduction = "mean", ignore_index: int = -100
-    ) -> None:
-        super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)

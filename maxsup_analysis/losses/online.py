@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.losses.base import Loss, Reduction
+from maxsup_analysis.losses.base import Reduction, StrengthLoss
 from maxsup_analysis.losses.batch import Batch
 from maxsup_analysis.losses.entry import loss
 from maxsup_analysis.losses.functional import cross_entropy
@@ -18,7 +18,7 @@ from maxsup_analysis.losses.targets import Logits, PerSample, Targets, true_clas
     formula="(1 - alpha) H(s, q) + alpha H(sum_y s_y S_y, q)",
     source="Zhang et al. 2021, Delving Deep into Label Smoothing (arXiv 2011.12562)",
 )
-class OnlineLabelSmoothingLoss(Loss):
+class OnlineLabelSmoothingLoss(StrengthLoss):
     """Online label smoothing: a share alpha of the target is what the network said of that class an epoch ago.
 
     The row S_y of the table is the mean softmax of the samples of class y that were classified correctly in training

@@ -22,19 +22,6 @@ class ConfidencePenaltyLoss(PenalisedLoss):
 
     strengths = NOT_NEGATIVE
 
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.1,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
-    ) -> None:
-        super().__init__(
-            alpha=alpha, alpha_end=alpha_end, weight=weight, reduction=reduction, ignore_index=ignore_index
-        )
-
     def term(self, logits: Logits, targets: Targets) -> PerSample:
         """sum_k q_k ln q_k."""
         log_softmax = logits.log_softmax(1)

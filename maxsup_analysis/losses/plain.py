@@ -1,8 +1,6 @@
 """Cross entropy: what every other loss is compared with."""
 
-from torch import Tensor
-
-from maxsup_analysis.losses.base import Loss, Reduction
+from maxsup_analysis.losses.base import Loss
 from maxsup_analysis.losses.entry import loss
 
 
@@ -14,8 +12,3 @@ class CrossEntropyLoss(Loss):
     """
 
     baseline = True
-
-    def __init__(
-        self, *, weight: Tensor | None = None, reduction: Reduction = "mean", ignore_index: int = -100
-    ) -> None:
-        super().__init__(weight=weight, reduction=reduction, ignore_index=ignore_index)

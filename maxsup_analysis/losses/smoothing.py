@@ -1,9 +1,8 @@
 """Label smoothing, in torch's convention and over the wrong classes only."""
 
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
-from maxsup_analysis.losses.base import Loss, Reduction
+from maxsup_analysis.losses.base import StrengthLoss
 from maxsup_analysis.losses.entry import loss
 from maxsup_analysis.losses.functional import cross_entropy
 from maxsup_analysis.losses.targets import Logits, PerSample, Targets
@@ -15,7 +14,7 @@ from maxsup_analysis.losses.targets import Logits, PerSample, Targets
     formula="H(s, q) + alpha (z_gt - macron(z))",
     source="Szegedy et al. 2016 (arXiv 1512.00567); Zhou et al. 2025, MaxSup (arXiv 2502.15798), Theorem 3.3",
 )
-class LabelSmoothingLoss(Loss):
+class LabelSmoothingLoss(StrengthLoss):
     """Cross entropy with the target (1 - alpha) s + alpha/K; equals torch's `label_smoothing`.
 
     The true class gets alpha/K too; `WrongClassSmoothingLoss` gives it none.
@@ -27,19 +26,6 @@ class LabelSmoothingLoss(Loss):
         >>> torch.equal(ours(logits, labels), torchs(logits, labels))
         True
     """
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.1,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
-    ) -> None:
-        super().__init__(
-            alpha=alpha, alpha_end=alpha_end, weight=weight, reduction=reduction, ignore_index=ignore_index
-        )
 
     def fit(self, logits: Logits, targets: Targets) -> PerSample:
         """H((1 - alpha) s + alpha/K, q)."""
@@ -54,24 +40,11 @@ class LabelSmoothingLoss(Loss):
     formula="H((1 - alpha) s + alpha / (K - 1) (1 - s), q)",
     source="Liang et al. 2022 (arXiv 2207.12980) and the MaxSup repository's long-tailed code",
 )
-class WrongClassSmoothingLoss(Loss):
+class WrongClassSmoothingLoss(StrengthLoss):
     """Cross entropy with 1 - alpha on the true class and alpha/(K - 1) on each of the wrong ones.
 
     Equals `LabelSmoothingLoss` with alpha K/(K - 1). 0 where there is one class.
     """
-
-    def __init__(
-        self,
-        *,
-        alpha: float = 0.1,
-        alpha_end: float | None = None,
-        weight: Tensor | None = None,
-        reduction: Reduction = "mean",
-        ignore_index: int = -100,
-    ) -> None:
-        super().__init__(
-            alpha=alpha, alpha_end=alpha_end, weight=weight, reduction=reduction, ignore_index=ignore_index
-        )
 
     def fit(self, logits: Logits, targets: Targets) -> PerSample:
         """H((1 - epsilon) s + epsilon/K, q) with epsilon = alpha K/(K - 1)."""
