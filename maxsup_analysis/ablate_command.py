@@ -41,7 +41,7 @@ def ablate(
     from maxsup_analysis.options import arguments
     from maxsup_analysis.study.publishing import publish
     from maxsup_analysis.study.reading import read_study
-    from maxsup_analysis.study.running import StudyFolder, run_cells, slots_of
+    from maxsup_analysis.study.running import StudyFolder, run_cells, saying_what_is_kept, slots_of
     from maxsup_analysis.study.tables import study_table
     from maxsup_analysis.tables import show
 
@@ -53,13 +53,15 @@ def ablate(
         print(rehearse(folder, slots).to_text())
         return
     folder.prepare(study.read_text(encoding="utf-8"))
-    if slurm is not None:
-        from maxsup_analysis.study.slurm import run_on_slurm
+    with saying_what_is_kept(folder.jobs):
+        if slurm is not None:
+            from maxsup_analysis.study.slurm import run_on_slurm
 
-        failures = run_on_slurm(folder.jobs, arguments("--slurm", slurm), folder.path / "slurm", device)
-    else:
-        failures = run_cells(folder.jobs, slots)
-    show(study_table(publish(folder)), [f"{name} failed: {reason}" for name, reason in failures.items()])
+            failures = run_on_slurm(folder.jobs, arguments("--slurm", slurm), folder.path / "slurm", device)
+        else:
+            failures = run_cells(folder.jobs, slots)
+        results = publish(folder)
+    show(study_table(results), [f"{name} failed: {reason}" for name, reason in failures.items()])
     print(folder.path / "report.pdf")
     if failures:
         raise typer.Exit(1)

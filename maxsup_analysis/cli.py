@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 
 from maxsup_analysis.ablate_command import ablate
-from maxsup_analysis.errors import InputError
+from maxsup_analysis.errors import sentence_of
 from maxsup_analysis.feature_command import features
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.measure_commands import compare, figure, losses, measure, metrics, report
@@ -97,13 +97,10 @@ def main() -> None:
     except Interrupted as interrupted:
         print(farewell(interrupted), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
-    except InputError as error:
-        leave(error, str(error), 2, debug=debug)
-    except OSError as error:
-        leave(error, f"{error.filename or 'the system'}: {error.strerror or error}", 2, debug=debug)
     except Exception as error:
-        hint = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
-        leave(error, hint, INTERNAL_ERROR, debug=debug)
+        sentence = sentence_of(error)
+        bug = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
+        leave(error, sentence or bug, INTERNAL_ERROR if sentence is None else 2, debug=debug)
 
 
 class Interrupted(BaseException):

@@ -1,5 +1,7 @@
 """Where a model runs."""
 
+import os
+
 import torch
 
 from maxsup_analysis.errors import InputError
@@ -23,3 +25,8 @@ def device_of(name: str, local_rank: int | None = None) -> torch.device:
     if (device.index or 0) >= available.get(device.type, 0):
         raise InputError(f"there is no device {name!r} on this machine; use --device auto")
     return device
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,3 +19,17 @@ class NotSmooth(ArithmeticError):
     def __init__(self, value: float, reason: str) -> None:
         super().__init__(reason)
         self.value = value
+
+
+def sentence_of(error: Exception) -> str | None:
+    """What to tell a user of input or a system that failed; None where the error is one of the program's own.
+
+    Example:
+        >>> sentence_of(FileNotFoundError(2, "No such file or directory", "a.pt"))
+        'a.pt: No such file or directory'
+    """
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'the system'}: {error.strerror or error}"
+    return None

@@ -129,14 +129,10 @@ class Extractor:
         return Batch(ids, labels, batched.features, batched.logits)
 
     def _unreadable(self, batched: Batched) -> list[Skipped]:
-        found = [Skipped(one.id, one.name, one.reason) for one in batched.fetched.unreadable]
+        found = batched.fetched.unreadable
         if found and not self.storage.skip:
-            first = found[0]
-            raise InputError(
-                f"{first.name} (sample {first.id}) cannot be read as an image: {first.reason}; mend or remove it, or "
-                "leave such samples out with --on-error skip"
-            )
-        return found
+            raise InputError(f"{found[0]}; mend or remove it, or leave such samples out with --on-error skip")
+        return [Skipped(one.id, one.name, one.reason) for one in found]
 
     def _write(self, build: StoreBuild, shard: ShardInHand) -> None:
         """Round, check and write; in the background."""

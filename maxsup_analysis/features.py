@@ -1,6 +1,5 @@
 """From a checkpoint to its feature store: what the `features` command does."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from maxsup_analysis.checkpoints import Checkpoint, open_checkpoint
 from maxsup_analysis.class_order import in_the_order_of
 from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of, probe_of
 from maxsup_analysis.datasets import LabelledImages, Samples, open_data
-from maxsup_analysis.devices import device_of
+from maxsup_analysis.devices import cores, device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import STORED, Extractor, Storage, Tally
 from maxsup_analysis.feature_store import FeatureStore, StorePlan
@@ -193,10 +192,7 @@ def workers_for(data: Samples, asked: int | None) -> int:
         return asked
     if isinstance(data, LabelledImages) or len(data) <= FEW_IMAGES:
         return 0
-    return min(
-        MOST_WORKERS,
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-    )
+    return min(MOST_WORKERS, cores())
 
 
 def row_bytes(forward: ForwardPass, storage: Storage) -> int:

@@ -25,11 +25,13 @@ def clean_label(text: str, limit: int = LIMIT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
-def clean_file_name(text: str) -> str:
-    """The text as a part of a file name: letters, digits, `-` and `_`.
+def clean_file_name(text: str, others: str = "", limit: int = LIMIT) -> str:
+    """The text as a part of a file name: letters, digits, `-`, `_`, and others where they are named.
 
     Example:
         >>> clean_file_name("my data/../v1")
         'my-data-v1'
+        >>> clean_file_name("loss=ls, alpha=0.1", others="=.")
+        'loss=ls-alpha=0.1'
     """
-    return re.sub(r"[^\w-]+", "-", text).strip("-")[:LIMIT] or "unnamed"
+    return re.sub(rf"[^\w\-{re.escape(others)}]+", "-", text).strip("-")[:limit] or "unnamed"

@@ -75,10 +75,7 @@ def _images(classifier: Classifier, samples: Samples, target: Transfer) -> Itera
     ]
     for fetched in Loader(reader, workers_for(samples, target.workers)).batches(order):
         if fetched.unreadable:
-            first = fetched.unreadable[0]
-            raise InputError(
-                f"{first.name} (sample {first.id}) cannot be read: {first.reason}; repair or remove it"
-            )
+            raise InputError(f"{fetched.unreadable[0]}; a probe needs every image: mend or remove it")
         yield fetched.images
 
 

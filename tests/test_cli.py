@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from maxsup_analysis import cli
+from maxsup_analysis.errors import InputError
 
 COMMANDS = [
     "train",
@@ -243,7 +244,7 @@ def test_a_signal_leaves_nothing(run, monkeypatch, trained: Path, tmp_path: Path
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr(sys, "argv", ["maxsup-analyze", "--debug", "measure", str(tmp_path / "no.pt")])
-    with pytest.raises(cli.InputError):
+    with pytest.raises(InputError):
         cli.main()
 
 

@@ -19,6 +19,9 @@ class Unreadable:
     name: str
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.name} (sample {self.id}) cannot be read as an image: {self.reason}"
+
 
 @dataclass(frozen=True)
 class Fetched:

@@ -128,7 +128,7 @@ class Loss(nn.Module):
 
 
 class StrengthLoss(Loss):
-    """A loss whose added part has a strength: `alpha`, or from `alpha` in the first epoch to `alpha_end` in the last."""
+    """A loss whose added part has a strength: `alpha`, or `alpha` at the first epoch to `alpha_end` at the last."""
 
     def __init__(
         self,

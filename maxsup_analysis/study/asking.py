@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from maxsup_analysis.features import Extraction, extract_features
+from maxsup_analysis.labels import clean_file_name
 from maxsup_analysis.measurements import Measurements
 from maxsup_analysis.metrics import Metric
 from maxsup_analysis.metrics.groups import chosen
@@ -17,6 +18,11 @@ from maxsup_analysis.training import TrainingPlan
 from maxsup_analysis.transfer import Transfer, transferred
 
 TRANSFER = "transfer "
+
+
+def features_of(folder: Path, split: str) -> Path:
+    """The feature store of a split, beside the run's checkpoint."""
+    return folder / f"{clean_file_name(split, '+.')}.features"
 
 
 def parts_of(measure: Measure) -> tuple[Part, ...]:
@@ -51,7 +57,7 @@ def _of_data(
         device=plan.device,
         workers=plan.workers,
     )
-    store = extract_features(checkpoint, checkpoint.with_name(f"{name}.features"), how, overwrite=True)
+    store = extract_features(checkpoint, features_of(checkpoint.parent, name), how, overwrite=True)
     return measure_source(open_source(store.path), metrics=metrics)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-from maxsup_analysis.errors import InputError
+from maxsup_analysis.errors import sentence_of
 from maxsup_analysis.files import write_durably
 from maxsup_analysis.study.asking import measured_part
+from maxsup_analysis.study.contents import settings_of
 from maxsup_analysis.study.description import Cell, Measure
-from maxsup_analysis.study.kept import Part, keep, kept
+from maxsup_analysis.study.kept import Part, is_kept, keep
 from maxsup_analysis.training import train
 
 CHECKPOINT = "checkpoint.pt"
@@ -58,7 +59,7 @@ def run_job(job: Job, device: str) -> Outcome:
 
 def missing_parts(job: Job) -> list[Part]:
     """What is still to be measured of a cell."""
-    return [part for part in job.parts if kept(job.folder, part) is None]
+    return [part for part in job.parts if not is_kept(job.folder, part)]
 
 
 def is_trained(folder: Path) -> bool:
@@ -105,19 +106,14 @@ def _run(job: Job, device: str) -> None:
 
 
 def _write_settings(job: Job) -> None:
-    from maxsup_analysis.study.contents import settings_of
-
     document = {"levels": dict(job.cell.levels), "plan": settings_of(job.cell.plan)}
     write_durably(job.folder / SETTINGS, json.dumps(document, indent=1).encode())
 
 
 def _failure(job: Job, reason: Exception) -> str:
     """One line for people; what only a developer can use goes to the log."""
-    if isinstance(reason, InputError):
-        sentence = str(reason)
-    elif isinstance(reason, OSError):
-        sentence = f"{reason.filename or 'the system'}: {reason.strerror or reason}"
-    else:
+    sentence = sentence_of(reason)
+    if sentence is None:
         sentence = f"{type(reason).__name__}: {reason}; the traceback is in {job.folder / LOG}"
         _log(job.folder / LOG, traceback.format_exception(reason))
     sentence = " ".join(sentence.split())

@@ -1,6 +1,7 @@
 """Measurements on disk, with the influences that comparing them needs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import write_durably
 from maxsup_analysis.influence import Samples
+from maxsup_analysis.labels import clean_file_name
 from maxsup_analysis.measurements import Measurements
 
 SUFFIX = ".measured.json"
@@ -31,7 +33,7 @@ class Part:
     @property
     def file_name(self) -> str:
         """The part's name, fit to be one of a file."""
-        return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in self.name)
+        return clean_file_name(self.name, "+.", limit=200)
 
 
 def keep(folder: Path, part: Part, measured: Measurements) -> None:
@@ -48,8 +50,21 @@ def keep(folder: Path, part: Part, measured: Measurements) -> None:
     write_durably(folder / (part.file_name + SUFFIX), json.dumps(document, indent=1).encode())
 
 
+def is_kept(folder: Path, part: Part) -> bool:
+    """Whether `keep` wrote this part, and not what something else asked for."""
+    return _document(folder, part) is not None
+
+
 def kept(folder: Path, part: Part) -> Measurements | None:
-    """What `keep` wrote of the same part; None where there is nothing, or something else was asked for."""
+    """What `keep` wrote of this part; None where there is nothing, or something else was asked for."""
+    document = _document(folder, part)
+    if document is None:
+        return None
+    measured = Measurements.from_json(json.dumps(document["measurements"]))
+    return _with_influences(measured, load_file(folder / (part.file_name + INFLUENCES)))
+
+
+def _document(folder: Path, part: Part) -> Mapping[str, object] | None:
     try:
         document = json.loads((folder / (part.file_name + SUFFIX)).read_text())
     except FileNotFoundError:
@@ -58,10 +73,7 @@ def kept(folder: Path, part: Part) -> Measurements | None:
         raise InputError(
             f"{folder / (part.file_name + SUFFIX)} is damaged ({reason}); remove it, and it is measured again"
         ) from None
-    if (document.get("part"), document.get("asked")) != (part.name, part.asked):
-        return None
-    measured = Measurements.from_json(json.dumps(document["measurements"]))
-    return _with_influences(measured, load_file(folder / (part.file_name + INFLUENCES)))
+    return document if (document.get("part"), document.get("asked")) == (part.name, part.asked) else None
 
 
 def _with_influences(measured: Measurements, arrays: dict[str, np.ndarray]) -> Measurements:

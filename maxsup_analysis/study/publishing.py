@@ -1,7 +1,5 @@
 """The results of a study on disk: tables, figures, report."""
 
-from pathlib import Path
-
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.figures import FIGURES, FigureOptions, save, svg_of
 from maxsup_analysis.files import whole_file, write_durably
@@ -9,6 +7,7 @@ from maxsup_analysis.pipeline import open_source
 from maxsup_analysis.progress import track
 from maxsup_analysis.report import Plate, render_html, render_pdf
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.study.asking import features_of
 from maxsup_analysis.study.drawing import study_figures
 from maxsup_analysis.study.results import Results, results_of
 from maxsup_analysis.study.running import StudyFolder
@@ -71,7 +70,7 @@ def _representations(folder: StudyFolder) -> dict[str, Representation]:
     split, found = folder.study.measure.splits[0], {}
     for job in folder.jobs:
         name = combination_name(job.cell.combination, folder.study.varied)
-        store: Path = job.folder / f"{split}.features"
+        store = features_of(job.folder, split)
         if name not in found and store.is_dir():
             found[name] = open_source(store).representation
     return found

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from maxsup_analysis.progress import duration
-from maxsup_analysis.study.running import Status, StudyFolder, status_of
+from maxsup_analysis.study.cell_run import is_trained
+from maxsup_analysis.study.running import Status, StudyFolder, missing, status_of
 from maxsup_analysis.training import TrainingPlan, train
 from maxsup_analysis.training.data import training_data
 
@@ -62,21 +63,17 @@ class Rehearsal:
 def rehearse(folder: StudyFolder, slots: Sequence[str]) -> Rehearsal:
     """Look at every cell, and train a few batches of each kind of run that is missing."""
     statuses: dict[str, Status] = {job.cell.name: status_of(job) for job in folder.jobs}
-    missing = list(
-        {
-            job.folder: job for job in folder.jobs if statuses[job.cell.name] not in ("done", "to measure")
-        }.values()
-    )
+    untrained = [job for job in missing(folder.jobs) if not is_trained(job.folder)]
     calibrations: dict[tuple[object, ...], Calibration] = {}
     seconds, disk = 0.0, 0
-    for job in missing:
+    for job in untrained:
         plan = replace(job.cell.plan, device=slots[0])
         kind = _kind(plan)
         if kind not in calibrations:
             calibrations[kind] = _calibrated(plan)
         seconds += calibrations[kind].seconds(plan, len(training_data(plan)))
         disk += calibrations[kind].checkpoint
-    return Rehearsal(statuses, seconds / max(1, min(len(slots), len(missing))), disk, len(slots))
+    return Rehearsal(statuses, seconds / max(1, min(len(slots), len(untrained))), disk, len(slots))
 
 
 def _kind(plan: TrainingPlan) -> tuple[object, ...]:

@@ -1,6 +1,5 @@
 """A study from its file to trained, measured cells: what is there is used, what is missing is done."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from typing import Literal
 
 import torch
 
-from maxsup_analysis.devices import device_of
+from maxsup_analysis.devices import cores, device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import refusing_to_write, write_durably
+from maxsup_analysis.labels import clean_file_name
 from maxsup_analysis.progress import say
 from maxsup_analysis.study.asking import parts_of
 from maxsup_analysis.study.cell_run import (
@@ -55,8 +55,9 @@ class StudyFolder:
         """The folder of the cell's content, whatever its levels were called when it was made."""
         content = name_of(cell.plan)
         existing = sorted((self.path / CELLS).glob(f"*-{content}"))
-        readable = "".join(letter if letter.isalnum() or letter in "-_.,=" else "_" for letter in cell.name)
-        return existing[0] if existing else self.path / CELLS / f"{readable[:100]}-{content}"
+        return (
+            existing[0] if existing else self.path / CELLS / f"{clean_file_name(cell.name, '.,=')}-{content}"
+        )
 
     def prepare(self, text: str) -> None:
         """Make the folder, and keep the study's file in it; InputError where something else is there."""
@@ -77,6 +78,11 @@ def status_of(job: Job) -> Status:
     return "begun" if (job.folder / STATE).exists() else "to do"
 
 
+def missing(jobs: Sequence[Job]) -> list[Job]:
+    """Those that are not done; cells of the same content are one run."""
+    return [job for job in _runs(jobs) if status_of(job) != "done"]
+
+
 def slots_of(devices: str, jobs: int | None, study: Study) -> list[str]:
     """The device of each process: `--jobs` on each device; without it as many as a CPU has room for, one a GPU."""
     named = [name for name in devices.split(",") if name]
@@ -95,22 +101,32 @@ def slots_of(devices: str, jobs: int | None, study: Study) -> list[str]:
 
 def run_cells(jobs: Sequence[Job], slots: Sequence[str]) -> Mapping[str, str]:
     """Do what is missing; cell name -> why it failed, for those that did."""
-    # Cells of the same content are one run.
-    folders = {job.folder: job for job in jobs}
-    missing = [job for job in folders.values() if status_of(job) != "done"]
-    done, failures = len(folders) - len(missing), {}
-    if done:
-        say(f"{done} of {len(folders)} cells are done already")
-    with _kept(jobs):
-        answers = each_done(
-            run_job, missing, slots, started=_say_start, waiting=_say_waiting, patience=PATIENCE
-        )
-        for number, (job, answer) in enumerate(answers, done + 1):
-            failure = _failure(job, answer)
-            if failure is not None:
-                failures[job.cell.name] = failure
-            say(f"[{number}/{len(folders)}] {job.cell.name}: {f'failed: {failure}' if failure else 'done'}")
+    left, count = missing(jobs), len(_runs(jobs))
+    if done := count - len(left):
+        say(f"{done} of {count} cells are done already")
+    failures: dict[str, str] = {}
+    answers = each_done(run_job, left, slots, started=_say_start, waiting=_say_waiting, patience=PATIENCE)
+    for number, (job, answer) in enumerate(answers, done + 1):
+        failure = _failure(job, answer)
+        if failure is not None:
+            failures[job.cell.name] = failure
+        say(f"[{number}/{count}] {job.cell.name}: {f'failed: {failure}' if failure else 'done'}")
     return failures
+
+
+@contextmanager
+def saying_what_is_kept(jobs: Sequence[Job]) -> Iterator[None]:
+    """Whatever ends the block says how many cells are done."""
+    try:
+        yield
+    except BaseException as reason:
+        done = sum(status_of(job) == "done" for job in jobs)
+        reason.add_note(f"{done} of {len(jobs)} cells are done, and begun ones go on from their last epoch")
+        raise
+
+
+def _runs(jobs: Sequence[Job]) -> list[Job]:
+    return list({job.folder: job for job in jobs}.values())
 
 
 def _failure(job: Job, answer: Outcome | Died) -> str | None:
@@ -139,17 +155,5 @@ def _last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line), "")
 
 
-@contextmanager
-def _kept(jobs: Sequence[Job]) -> Iterator[None]:
-    """Whatever ends the run says what is kept."""
-    try:
-        yield
-    except BaseException as reason:
-        done = sum(status_of(job) == "done" for job in jobs)
-        reason.add_note(f"{done} of {len(jobs)} cells are done, and begun ones go on from their last epoch")
-        raise
-
-
 def _room(study: Study) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(cell.plan.threads for cell in study.cells))
+    return max(1, cores() // max(cell.plan.threads for cell in study.cells))

@@ -8,7 +8,7 @@ from typing import Any
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.progress import say
 from maxsup_analysis.study.cell_run import Job, Outcome, record_failure, run_job
-from maxsup_analysis.study.running import status_of
+from maxsup_analysis.study.running import missing
 
 LOOK = 5.0  # seconds between looks at the jobs
 
@@ -26,9 +26,8 @@ def run_on_slurm(
     parameters: of submitit, such as slurm_partition, gpus_per_node, timeout_min.
     cluster: submitit's name of it; by default Slurm, and processes of this machine where there is none.
     """
-    missing = list({job.folder: job for job in jobs if status_of(job) != "done"}.values())
     executor = _executor(logs, parameters, cluster)
-    submitted = [(job, executor.submit(run_job, job, device)) for job in missing]
+    submitted = [(job, executor.submit(run_job, job, device)) for job in missing(jobs)]
     for job, sent in submitted:
         say(f"{job.cell.name} is job {sent.job_id}")
     failures = {}

@@ -1,7 +1,6 @@
 """What is told of an epoch, and the sums that it is made of."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
 import torch
@@ -82,8 +81,3 @@ class Tally:
         """What a person wants to see meanwhile."""
         count = max(self.count, 1)
         return f"loss {self.loss / count:.4f}, accuracy {self.right / count:.4f}"
-
-
-def epochs_of(plain: Sequence[Mapping[str, object]]) -> list[Epoch]:
-    """What was written as dicts of all fields."""
-    return [Epoch(**one) for one in plain]  # type: ignore[arg-type]

@@ -61,18 +61,13 @@ class Decoded:
     seed: int
     workers: int
     pinned: bool
-    name: str
 
     def batches(self, epoch: int, parts: Sequence[Tensor]) -> Iterator[Pictures]:
         """Decoded ahead; InputError for the first image that cannot be."""
         loader = Loader(AugmentingReader(self.reader, self.seed, epoch), self.workers, self.pinned)
         for fetched in loader.batches([self.ids[part].tolist() for part in parts]):
             if fetched.unreadable:
-                first = fetched.unreadable[0]
-                raise InputError(
-                    f"cannot read {first.name} of {self.name} (sample {first.id}): {first.reason}; "
-                    "training needs every image: remove it or put a sound one there"
-                )
+                raise InputError(f"{fetched.unreadable[0]}; training needs every image: mend or remove it")
             yield fetched.images
 
     def are_moved(self, images: Tensor) -> bool:
@@ -130,7 +125,7 @@ def source_of(
     moving = MovingPreprocessing(**vars(preprocessing), moves=geometry_of(plan))
     workers = workers_for(data.samples, plan.workers)
     reader = data.samples.reader(moving)
-    return Decoded(reader, data.ids, plan.seed, workers, device.type == "cuda", data.samples.name)
+    return Decoded(reader, data.ids, plan.seed, workers, device.type == "cuda")
 
 
 def _joined(parts: Sequence[Fetched]) -> Fetched:

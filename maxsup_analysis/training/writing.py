@@ -1,7 +1,6 @@
 """What a run leaves: checkpoints, and the labels where they are not those of the data."""
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ class Record:
 
     def metadata(self, history: Sequence[Epoch]) -> dict[str, object]:
         """After the epochs of a history."""
-        told = {
+        return {
             "architecture": self.architecture.to_plain(),
             "classes": list(self.data.samples.class_names),
             "preprocessing": self.preprocessing.to_plain(),
@@ -41,8 +40,6 @@ class Record:
             "history": [epoch.to_plain() for epoch in history],
             "package_version": __version__,
         }
-        # A pickle also says which of its words are one object, which differs from process to process.
-        return json.loads(json.dumps(told))
 
     def _training(self, history: Sequence[Epoch]) -> dict[str, object]:
         begin, end = self.strengths
