@@ -17,7 +17,9 @@ from maxsup_analysis.estimates import Estimate, standard_error
 # Kornblith et al. 2019, which the MaxSup paper follows.
 STRENGTHS = tuple(float(strength) for strength in np.logspace(-6, 5, 45))
 HELD_OUT = 5  # one in so many training samples chooses the strength
-ITERATIONS = 200
+# Of the gradient of the mean loss. sklearn's 1e-4 moved an accuracy by 0.3 points, and the choice of the strength.
+TOLERANCE = 1e-6
+ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def probe(train: Labelled, test: Labelled, *, strengths: Sequence[float] = STREN
     ordered = sorted(strengths, reverse=True)
     scores = _path(train_features, labels, chooses, ordered)
     best = int(np.argmax(scores))
-    fitted = _fitted(train_features, labels, ordered[best])
+    fitted = _fit(_new_classifier(), train_features, labels, ordered[best])
     hits = torch.from_numpy(_hits(fitted, test_features, test.labels.numpy()))
     return Probe(
         _accuracy(hits, test.labels),
@@ -87,28 +89,27 @@ def _path(
     features: np.ndarray, labels: np.ndarray, chooses: np.ndarray, strengths: Sequence[float]
 ) -> list[float]:
     """Held-out accuracy of each strength, from the largest on: each fit begins where the last one ended."""
-    classifier = _classifier(strengths[0])
+    classifier = _new_classifier()
     scores = []
     for strength in strengths:
-        classifier.set_params(C=1 / strength)
-        _fit(classifier, features[~chooses], labels[~chooses])
+        _fit(classifier, features[~chooses], labels[~chooses], strength)
         scores.append(float(_hits(classifier, features[chooses], labels[chooses]).mean()))
     return scores
-
-
-def _fitted(features: np.ndarray, labels: np.ndarray, strength: float) -> LogisticRegression:
-    return _fit(_classifier(strength), features, labels)
 
 
 def _hits(classifier: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.equal(classifier.predict(features), labels).astype(np.float64)
 
 
-def _classifier(strength: float) -> LogisticRegression:
-    return LogisticRegression(C=1 / strength, max_iter=ITERATIONS, warm_start=True)
+def _new_classifier() -> LogisticRegression:
+    return LogisticRegression(tol=TOLERANCE, max_iter=ITERATIONS, warm_start=True)
 
 
-def _fit(classifier: LogisticRegression, features: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+def _fit(
+    classifier: LogisticRegression, features: np.ndarray, labels: np.ndarray, strength: float
+) -> LogisticRegression:
+    # Of two classes sklearn fits one row w, which is W = (-w/2, w/2): |W|^2 is half of its |w|^2.
+    classifier.set_params(C=(2 if len(np.unique(labels)) == 2 else 1) / strength)
     with warnings.catch_warnings():
         # With hardly any penalty there may be no minimum to arrive at; held-out samples judge what was reached.
         warnings.simplefilter("ignore", ConvergenceWarning)
