@@ -39,6 +39,7 @@ def ablate(
     command goes on. Exit code 1: some runs failed; the report is of the others.
     """
     from maxsup_analysis.options import arguments
+    from maxsup_analysis.study.asking import require_data
     from maxsup_analysis.study.publishing import publish
     from maxsup_analysis.study.reading import read_study
     from maxsup_analysis.study.running import StudyFolder, run_cells, saying_what_is_kept, slots_of
@@ -46,6 +47,7 @@ def ablate(
     from maxsup_analysis.tables import show
 
     folder = StudyFolder(read_study(study), output or study.with_suffix(""))
+    require_data(folder.study)
     slots = slots_of(device, jobs, folder.study)
     if dry_run:
         from maxsup_analysis.study.rehearsal import rehearse

@@ -89,8 +89,8 @@ ARROWS = {
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
         "measurements metrics named_code progress representation version",
         "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
-        "study": "contrasts datasets devices effects errors features figures files influence labels measurements "
-        "metrics pipeline progress report representation rounding study tables training transfer",
+        "study": "contrasts datasets devices effects errors estimates features figures files influence labels "
+        "measurements metrics pipeline progress report representation rounding study tables training transfer",
         "demonstration": "comparison errors features files pipeline progress reporting training",
         "options": "errors",
         "feature_command": "classifiers extraction features forward options preprocessing rehearsal",

@@ -1,23 +1,25 @@
 """What a study wants measured of every run, and how each part of it is measured."""
 
 import json
-from collections.abc import Sequence
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from maxsup_analysis.datasets import open_data
 from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.labels import clean_file_name
 from maxsup_analysis.measurements import Measurements
-from maxsup_analysis.metrics import Metric
 from maxsup_analysis.metrics.groups import chosen
 from maxsup_analysis.pipeline import measure_source, open_source
+from maxsup_analysis.study.averaging import mean_of
 from maxsup_analysis.study.contents import code_digest
-from maxsup_analysis.study.description import Measure
-from maxsup_analysis.study.kept import Part
+from maxsup_analysis.study.description import Measure, Study
+from maxsup_analysis.study.kept import Part, is_kept, keep, kept
 from maxsup_analysis.training import TrainingPlan
 from maxsup_analysis.transfer import Transfer, transferred
 
 TRANSFER = "transfer "
+CORRUPTED = "corrupted"
 
 
 def features_of(folder: Path, split: str) -> Path:
@@ -26,10 +28,25 @@ def features_of(folder: Path, split: str) -> Path:
 
 
 def parts_of(measure: Measure) -> tuple[Part, ...]:
-    """Each split, and each data set that features are transferred to."""
+    """Each split, the corruptions of the first, and each data set that features are transferred to."""
     splits = [Part(split, _key(measure, "metrics")) for split in measure.splits]
+    corrupted = [
+        Part(CORRUPTED, _key(measure, "splits", "corruptions", "severities", "corrupted_metrics"))
+        for _ in measure.corruptions[:1]
+    ]
     transfers = [Part(f"{TRANSFER}{data}", _key(measure)) for data in measure.transfer]
-    return (*splits, *transfers)
+    return (*splits, *corrupted, *transfers)
+
+
+def require_data(study: Study) -> None:
+    """Open all that is to be measured, so that what is missing is said before anything is trained."""
+    measure = study.measure
+    for data, folder in dict.fromkeys((cell.plan.data, cell.plan.data_dir) for cell in study.cells):
+        for split in (*measure.splits, *measure.corrupted_splits):
+            open_data(data, split, folder)
+    for data in measure.transfer:
+        for split in Transfer(data).splits:
+            open_data(data, split)
 
 
 def _key(measure: Measure, *settings: str) -> str:
@@ -42,23 +59,40 @@ def measured_part(part: Part, checkpoint: Path, plan: TrainingPlan, measure: Mea
     """The measurements of one part of a run."""
     if part.name.startswith(TRANSFER):
         return _transferred(part.name.removeprefix(TRANSFER), checkpoint, plan, measure)
-    return _of_data(part.name, checkpoint, plan, measure, chosen(measure.metrics))
+    if part.name == CORRUPTED:
+        return _corrupted(checkpoint, plan, measure)
+    # The store stays beside the checkpoint.
+    store = _extracted(part.name, features_of(checkpoint.parent, part.name), checkpoint, plan, measure)
+    return measure_source(open_source(store), metrics=chosen(measure.metrics))
 
 
-def _of_data(
-    name: str, checkpoint: Path, plan: TrainingPlan, measure: Measure, metrics: Sequence[Metric]
-) -> Measurements:
-    """The run on a split of its own data; the store stays beside the checkpoint."""
+def _extracted(split: str, store: Path, checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Path:
+    """The features of a split of the run's own data, in a store."""
     how = Extraction(
         data=plan.data,
         data_dir=plan.data_dir,
-        split=name,
+        split=split,
         batch_size=measure.batch_size,
         device=plan.device,
         workers=plan.workers,
     )
-    store = extract_features(checkpoint, features_of(checkpoint.parent, name), how, overwrite=True)
-    return measure_source(open_source(store.path), metrics=metrics)
+    return extract_features(checkpoint, store, how, overwrite=True).path
+
+
+def _corrupted(checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Measurements:
+    """The mean over corruptions and severities. Each is kept once it is measured; its features are not."""
+    folder, metrics, found = checkpoint.parent, chosen(measure.corrupted_metrics), []
+    store = features_of(folder, CORRUPTED)
+    for split in measure.corrupted_splits:
+        piece = Part(f"{CORRUPTED} {split}", _key(measure, "corrupted_metrics"))
+        if not is_kept(folder, piece):
+            source = open_source(_extracted(split, store, checkpoint, plan, measure))
+            keep(folder, piece, measure_source(source, metrics=metrics))
+        measured = kept(folder, piece)
+        assert measured is not None
+        found.append(measured)
+    shutil.rmtree(store, ignore_errors=True)
+    return mean_of(found)
 
 
 def _transferred(data: str, checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Measurements:

@@ -17,7 +17,8 @@ def field_names(cls: type) -> list[str]:
 def converted(cls: type, name: str, value: object) -> object:
     """The value as the field's type; ValueError with what was expected and what came.
 
-    Whole numbers are numbers, arrays become tuples; nothing else is converted.
+    Whole numbers are numbers, arrays become tuples; nothing else is converted. A field may have a check among its
+    metadata, which raises InputError, a ValueError too.
 
     Example:
         >>> from maxsup_analysis.study.description import Measure
@@ -26,9 +27,13 @@ def converted(cls: type, name: str, value: object) -> object:
     """
     hint = get_type_hints(cls)[name]
     try:
-        return _as(hint, value)
+        found = _as(hint, value)
     except _Misfit:
         raise ValueError(f"expected {_in_words(hint)} for {name}, got {_shown(value)}") from None
+    for item in fields(cls):
+        if item.name == name and "check" in item.metadata:
+            item.metadata["check"](found)
+    return found
 
 
 class _Misfit(Exception):

@@ -10,7 +10,8 @@ from maxsup_analysis.report import Plate, Report
 from maxsup_analysis.report.document import Block, Bullets, Paragraph, Section, Table, shown
 from maxsup_analysis.report.parts import READING, appendix, by_family, prose
 from maxsup_analysis.rounding import plain, plus_minus, span
-from maxsup_analysis.study.description import SEED, Factor
+from maxsup_analysis.study.asking import CORRUPTED, TRANSFER
+from maxsup_analysis.study.description import SEED, Factor, Study
 from maxsup_analysis.study.results import Results
 
 # More columns than this are not legible on a page: combinations then stand below each other.
@@ -30,7 +31,9 @@ def study_report(results: Results, plates: Sequence[Plate]) -> Report:
         shown(study.report.title or study.title),
         _subtitle(results),
         [
-            Section("What was studied", [*_description(study.description), *_design(results)]),
+            Section(
+                "What was studied", [*_description(study.description), *_design(results), *_parts(study)]
+            ),
             Section("Findings", [Bullets(_findings(results)), Paragraph(READING)]),
             *(Section(f"Measurements: {part}", _measurements(results, part)) for part in results.designs),
             Section("Figures", plates),
@@ -66,6 +69,20 @@ def _design(results: Results) -> list[Block]:
         Table("What was varied; the first level of a factor is its baseline.", ["factor", "levels"], rows),
         *prose(failed),
     ]
+
+
+def _parts(study: Study) -> list[Block]:
+    """What the parts are that a name does not explain."""
+    measure, words = study.measure, []
+    if measure.corruptions:
+        kinds = len(measure.corrupted_splits) // len(measure.severities)
+        words.append(
+            f"{CORRUPTED}: the mean over {kinds} kinds of corruption of the split {measure.splits[0]}, each in the "
+            f"severities {', '.join(map(str, measure.severities))}."
+        )
+    if measure.transfer:
+        words.append(f"{TRANSFER}DATA: the accuracy of a linear classifier on the features of other data.")
+    return list(prose(words))
 
 
 def _levels(factor: Factor) -> str:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.study.asking import require_data
 from maxsup_analysis.study.description import SEED
 from maxsup_analysis.study.places import line_of
 from maxsup_analysis.study.reading import read_study, study_of
@@ -147,3 +148,16 @@ def test_lines_are_found_whatever_stands_around_them(parts: list[str]):
     text = "\n".join([*parts, "'''" if sum("'''" in part for part in parts) % 2 else "", "[last]", "key = 1"])
     assert line_of(text, "last", "key") == text.count("\n") + 1
     assert line_of(text, "last", "nothing") == text.count("\n")
+
+
+PRESETS = (
+    "alpha-sweep", "corruptions", "fashion-mnist", "label-noise", "long-tail", "table1-components", "table2-features",
+    "table15-schedules",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_can_be_run(name: str):
+    study = read_study(Path(__file__).parents[2] / "reports" / f"{name}.toml")
+    assert study.title and study.description and len(study.cells) >= 9
+    require_data(study)
