@@ -2,7 +2,7 @@
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.figures import FIGURES, FigureOptions, save, svg_of
-from maxsup_analysis.files import whole_file, write_durably
+from maxsup_analysis.files import refusing_to_write, whole_file, write_durably
 from maxsup_analysis.pipeline import open_source
 from maxsup_analysis.progress import track
 from maxsup_analysis.report import Plate, render_html, render_pdf
@@ -29,14 +29,15 @@ def publish(folder: StudyFolder) -> Results:
     frames = (
         results.cell_table(), results.mean_table(), results.effect_table(), results.interaction_table(),
     )  # fmt: skip
-    for name, frame in zip(TABLES, frames, strict=True):
-        if len(frame):
-            write_durably(folder.path / f"{name}.csv", frame.to_csv(index=False).encode())
-    report = study_report(results, _plates(folder, results))
-    with whole_file(folder.path / "report.pdf") as partial:
-        partial.write_bytes(render_pdf(report))
-    with whole_file(folder.path / "report.html") as partial:
-        partial.write_text(render_html(report), encoding="utf-8")
+    with refusing_to_write(folder.path, "make room, then go on with the same command"):
+        for name, frame in zip(TABLES, frames, strict=True):
+            if len(frame):
+                write_durably(folder.path / f"{name}.csv", frame.to_csv(index=False).encode())
+        report = study_report(results, _plates(folder, results))
+        with whole_file(folder.path / "report.pdf") as partial:
+            partial.write_bytes(render_pdf(report))
+        with whole_file(folder.path / "report.html") as partial:
+            partial.write_text(render_html(report), encoding="utf-8")
     return results
 
 

@@ -242,6 +242,41 @@ def test_killed_and_called_again_it_ends_in_the_same_bytes(
         assert (output / name).read_text() == (done.path / name).read_text()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own that two cells fit on, and no third."""
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", mounted], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"cannot mount a file system here: {made.stderr.strip()}")
+    yield mounted
+    subprocess.run(["umount", "--lazy", mounted], check=True)
+
+
+def test_a_full_disk_harms_no_finished_cell_and_with_room_it_goes_on(
+    done: StudyFolder, tmp_path: Path, small_disk: Path
+):
+    file, output = tmp_path / "study.toml", small_disk / "out"
+    file.write_text(STUDY)
+    run = ablate(file, "-o", output)
+    assert run.returncode == 2 and "No space left on device" in run.stderr
+    assert all("cannot write to" in line for line in run.stderr.splitlines() if "No space" in line)
+    assert run.stderr.splitlines()[-1].endswith("make room, then go on with the same command")
+    finished = list(output.glob("cells/*/test.measured.json"))
+    assert 0 < len(finished) < 4
+    before = {
+        path: path.read_bytes() for cell in finished for path in cell.parent.glob("*.*") if path.is_file()
+    }
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+    assert ablate(file, "-o", output).returncode == 0
+    assert {path: path.read_bytes() for path in before} == before
+    for name in ("cells.csv", "means.csv", "effects.csv"):
+        assert (output / name).read_text() == (done.path / name).read_text()
+
+
 def test_settings_say_what_a_cell_is(done: StudyFolder):
     found = json.loads((done.jobs[2].folder / "settings.json").read_text())
     assert found["levels"] == {"loss": "maxsup", "seed": "0"} and found["plan"]["loss"] == "maxsup"
