@@ -188,4 +188,6 @@ def _effect(interval: Interval | None) -> str:
     if interval is None:
         return "not run"
     mark = {"lower": " ↓", "higher": " ↑"}.get(interval.verdict, "")
-    return span(interval) + mark
+    value, space, ends = (span(interval) + mark).partition(" ")
+    # In a narrow column the interval stands below its value, whole.
+    return value + space + ends.replace(" ", "\u00a0")
