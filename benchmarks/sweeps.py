@@ -14,12 +14,14 @@ import torch
 
 from maxsup_analysis.feature_store import Batch, ContentKey, StorePlan, write_store
 from maxsup_analysis.feature_store.store import ShardReader
-from maxsup_analysis.gathering import Wanted, gather, moments_of
-from maxsup_analysis.influence import influences, linearise
+from maxsup_analysis.gathering import gather, moments_of
+from maxsup_analysis.influence import influences
+from maxsup_analysis.linearisation import linearise
 from maxsup_analysis.metrics.groups import chosen
 from maxsup_analysis.representation import Head, class_numbers, represent
 from maxsup_analysis.rows import Blocks
 from maxsup_analysis.sweeps import DaskBlocks, ThreadedBlocks
+from maxsup_analysis.wanted import Wanted
 
 
 def batches(rows: int, head: Head) -> Iterator[Batch]:

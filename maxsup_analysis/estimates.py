@@ -11,8 +11,9 @@ from torch import Tensor
 from maxsup_analysis.class_averages import class_averages
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.fits import fitted
-from maxsup_analysis.gathering import Wanted, gather, moments_of
-from maxsup_analysis.influence import OVERFLOW, Linearised, MomentGradient, Samples, influences, linearise
+from maxsup_analysis.gathering import gather, moments_of
+from maxsup_analysis.influence import Samples, influences
+from maxsup_analysis.linearisation import OVERFLOW, Linearised, MomentGradient, linearise
 from maxsup_analysis.metrics.metric import (
     SUBSETS,
     ClassMetric,
@@ -25,6 +26,7 @@ from maxsup_analysis.metrics.metric import (
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.spectra import spectra_of
 from maxsup_analysis.subsets import membership, restricted
+from maxsup_analysis.wanted import Wanted
 
 SINGLETON = "a class has one sample, so its sampling variance is unknown"
 NORMAL_95 = 1.959963984540054

@@ -1,84 +1,26 @@
 """The second sweep over the rows: with the class means known, all sums that metrics are functions of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 from scipy.linalg import blas
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import Metric, OrderMetric, SampleMetric
-from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments, SpanScatter
+from maxsup_analysis.metrics.metric import SampleMetric
+from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import FEWEST, Rows
-from maxsup_analysis.span import Span
+from maxsup_analysis.span_sums import SpanParts, SpanSums, span_scatter
 from maxsup_analysis.tile import Tile
+from maxsup_analysis.wanted import Wanted
 
 Outcome = Tensor | Undefined
-# Bytes of contributions of samples that are kept for the standard errors; beyond, a sweep computes them again.
-MOST_KEPT = 2**28
 PLACES = 2**20  # coordinates that are kept until the logits are looked at
-CROSSED = 1024  # rows of a product of deviations with their coordinates
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the sweep sums because metrics need it, and what it keeps of every sample.
-
-    kept: metrics whose contributions or columns are kept for all samples.
-    errors: whether standard errors are wanted, which need derivatives with respect to the class means.
-    """
-
-    totals: tuple[SampleMetric, ...] = ()
-    kept: tuple[SampleMetric | OrderMetric, ...] = ()
-    span: bool = False
-    direction_span: bool = False
-    scatter: bool = False
-    nearest: bool = False
-    errors: bool = False
-
-    @property
-    def places(self) -> bool:
-        """Whether it is wanted where samples lie in the span of the class means."""
-        return self.span or self.nearest
-
-    @classmethod
-    def by(cls, metrics: Iterable[Metric], samples: int, *, errors: bool) -> "Wanted":
-        """What these metrics need of so many samples."""
-        every = list(metrics)
-        needs = {need for metric in every for need in metric.needs}
-        of_samples = tuple(metric for metric in every if isinstance(metric, SampleMetric))
-        orders = tuple(metric for metric in every if isinstance(metric, OrderMetric))
-        kept = tuple(metric for metric in of_samples if errors and metric.columns is not None)
-        if samples * sum(metric.width for metric in kept) * 8 > MOST_KEPT:
-            # The nearest class mean costs a product with all of them, which is not computed twice.
-            kept = tuple(metric for metric in kept if "nearest" in metric.needs)
-        return cls(
-            of_samples,
-            (*orders, *kept),
-            span="span" in needs,
-            direction_span="direction_span" in needs,
-            scatter="scatter" in needs,
-            nearest="nearest" in needs,
-            errors=errors,
-        )
-
-
-@dataclass(frozen=True)
-class SpanSums:
-    """The sums of a `SpanScatter`, and the scatter times the basis where derivatives are wanted."""
-
-    inside: Float64[Tensor, ""]
-    distance: Float64[Tensor, ""]
-    crossed: Float64[Tensor, "D R"] | None = None
-
-    def __add__(self, other: "SpanSums") -> "SpanSums":
-        crossed = None if self.crossed is None or other.crossed is None else self.crossed + other.crossed
-        return SpanSums(self.inside + other.inside, self.distance + other.distance, crossed)
 
 
 @dataclass(frozen=True)
@@ -181,7 +123,7 @@ def _sum(first, second):  # noqa: ANN001, ANN202
 def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
     """The sums over one block: first of what looks at features, then of what looks at logits and places."""
     of_samples, squares = _SampleParts(wanted), _Squares()
-    span, direction_span = _SpanParts(wanted.errors), _SpanParts(wanted.errors)
+    span, direction_span = SpanParts(wanted.errors), SpanParts(wanted.errors)
     deviations: list[Tensor] = []
     for group in rows.cut(max(PLACES // max(representation.span.rank, 1), FEWEST)):
         for part in group.tiles():
@@ -285,55 +227,6 @@ def _all_joined(parts: Sequence[Outcome]) -> Outcome:
     return torch.cat([part for part in parts if not isinstance(part, Undefined)])
 
 
-class _SpanParts:
-    """What the tiles of one block add to `SpanSums`, and what each sample adds."""
-
-    def __init__(self, errors: bool) -> None:
-        self.errors = errors
-        self.waiting: list[tuple[Tensor, Tensor]] = []
-        self.group: list[Tensor] = []
-        self.parts: list[Tensor] = []
-        self.crossed: Tensor | None = None
-
-    def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"]) -> None:
-        """Take a tile along."""
-        self.group.append(coordinates)
-        if self.errors:
-            self.waiting.append((deviations.to(coordinates.dtype), coordinates))
-            if sum(len(part) for part, _ in self.waiting) >= CROSSED:
-                self._cross()
-
-    def end_group(self, span: Span) -> Float[Tensor, "B R"]:
-        """The coordinates of the tiles since the last group."""
-        coordinates = torch.cat(self.group)
-        self.group.clear()
-        squares = coordinates.square()
-        inside = squares.sum(1, dtype=torch.float64)
-        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
-        self.parts.append(torch.stack([inside, distance], 1))
-        return coordinates
-
-    @property
-    def sums(self) -> SpanSums:
-        """Over the block."""
-        if self.waiting:
-            self._cross()
-        inside, distance = torch.cat(self.parts).sum(0)
-        return SpanSums(inside, distance, self.crossed)
-
-    @property
-    def shares(self) -> Float64[Tensor, "B 2"] | None:
-        """What each sample adds, where standard errors are wanted."""
-        return torch.cat(self.parts) if self.errors else None
-
-    def _cross(self) -> None:
-        """Products with the deviations, of several tiles at once."""
-        deviations, coordinates = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
-        product = (deviations.T @ coordinates).double()
-        self.crossed = product if self.crossed is None else self.crossed.add_(product)
-        self.waiting.clear()
-
-
 def _products(deviations: Sequence[Tensor]) -> Float64[Tensor, "D D"]:
     """The upper half of the sum of d d^T: a symmetric rank-k update does half the work of a product."""
     block = np.asfortranarray(torch.cat(list(deviations)).numpy().T)
@@ -348,22 +241,5 @@ def _mirrored(half: Float64[Tensor, "D D"]) -> Float64[Tensor, "D D"]:
 
 
 def _moments(means: ClusterMeans, spreads: Float64[Tensor, " K"], sums: SpanSums | None) -> ClusterMoments:
-    scatter = None if sums is None else _span_scatter(sums, means.span)
+    scatter = None if sums is None else span_scatter(sums, means.span)
     return ClusterMoments(means.origin, means.counts, means.offsets, spreads, scatter)
-
-
-def _span_scatter(sums: SpanSums, span: Span) -> SpanScatter:
-    """The sums with their derivatives with respect to the centred means M, the scatter S held fixed.
-
-    With P the projection on the span and A = M^T M = K S_B, for a change dM of the means
-    d tr(P S) = 2 tr(dM^T M A^+ S (1 - P)), and d tr(A^+ S) = 2 tr(dM^T M ((A^+)^2 S (1 - P) - A^+ S A^+)).
-    """
-    if sums.crossed is None:
-        return SpanScatter(sums.inside, sums.distance)
-    K, basis, squares = len(span.coordinates), span.basis, len(span.coordinates) * span.variances
-    within = basis.T @ sums.crossed
-    outside = sums.crossed.T - within @ basis.T
-    scaled = span.coordinates / squares
-    inside_slope = 2 * scaled @ outside
-    distance_slope = 2 * K * ((scaled / squares) @ outside - scaled @ (within / squares) @ basis.T)
-    return SpanScatter(sums.inside, sums.distance, inside_slope, distance_slope)

@@ -33,10 +33,14 @@ ARROWS = {
         "class_averages": "class_rows class_spectrum errors metrics representation rows",
         "subsets": "errors metrics representation rows sums tile",
         "matching": "errors halves representation rows subsets",
-        "gathering": "errors metrics moments representation rows span tile",
+        "span_sums": "moments span",
+        "wanted": "metrics",
+        "gathering": "errors metrics moments representation rows span_sums tile wanted",
         "spectra": "metrics representation tile",
-        "influence": "errors gathering metrics moments representation rows spectra tile",
-        "estimates": "class_averages errors fits gathering influence metrics representation spectra subsets",
+        "linearisation": "errors gathering metrics moments representation spectra",
+        "influence": "gathering linearisation metrics moments representation rows spectra tile",
+        "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
+        "subsets wanted",
         "measurements": "errors estimates influence metrics representation rows",
         "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows table tile",
         "contrasts": "estimates influence",
@@ -108,8 +112,9 @@ ARROWS = {
 }
 CORE = (
     "losses", "sums", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics", "held_out",
-    "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "gathering",
-    "spectra", "influence", "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
+    "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted",
+    "span_sums", "gathering", "spectra", "linearisation", "influence",
+    "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
     "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maxsup_analysis.estimates import estimate
-from maxsup_analysis.gathering import Wanted, gather, moments_of
+from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.moments import ClassMoments, ClusterMoments, ClusterSums, directions_of
 from maxsup_analysis.representation import Head, Representation, represent
 from maxsup_analysis.rows import RowBlocks, Rows
+from maxsup_analysis.wanted import Wanted
 from tests.clouds import cloud
 
 DATA = cloud(4, 5, [13, 1, 9, 17], seed=3)
