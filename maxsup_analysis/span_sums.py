@@ -1,0 +1,91 @@
+"""What samples add to the scatter in the span of the class means, tile by tile."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from maxsup_analysis.moments import SpanScatter
+from maxsup_analysis.span import Span
+
+CROSSED = 1024  # rows of a product of deviations with their coordinates
+
+
+@dataclass(frozen=True)
+class SpanSums:
+    """The sums of a `SpanScatter`, and the scatter times the basis where derivatives are wanted."""
+
+    inside: Float64[Tensor, ""]
+    distance: Float64[Tensor, ""]
+    crossed: Float64[Tensor, "D R"] | None = None
+
+    def __add__(self, other: "SpanSums") -> "SpanSums":
+        crossed = None if self.crossed is None or other.crossed is None else self.crossed + other.crossed
+        return SpanSums(self.inside + other.inside, self.distance + other.distance, crossed)
+
+
+class SpanParts:
+    """What the tiles of one block add to `SpanSums`, and what each sample adds."""
+
+    def __init__(self, errors: bool) -> None:
+        self.errors = errors
+        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.group: list[Tensor] = []
+        self.parts: list[Tensor] = []
+        self.crossed: Tensor | None = None
+
+    def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"]) -> None:
+        """Take a tile along."""
+        self.group.append(coordinates)
+        if self.errors:
+            self.waiting.append((deviations.to(coordinates.dtype), coordinates))
+            if sum(len(part) for part, _ in self.waiting) >= CROSSED:
+                self._cross()
+
+    def end_group(self, span: Span) -> Float[Tensor, "B R"]:
+        """The coordinates of the tiles since the last group."""
+        coordinates = torch.cat(self.group)
+        self.group.clear()
+        squares = coordinates.square()
+        inside = squares.sum(1, dtype=torch.float64)
+        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
+        self.parts.append(torch.stack([inside, distance], 1))
+        return coordinates
+
+    @property
+    def sums(self) -> SpanSums:
+        """Over the block."""
+        if self.waiting:
+            self._cross()
+        inside, distance = torch.cat(self.parts).sum(0)
+        return SpanSums(inside, distance, self.crossed)
+
+    @property
+    def shares(self) -> Float64[Tensor, "B 2"] | None:
+        """What each sample adds, where standard errors are wanted."""
+        return torch.cat(self.parts) if self.errors else None
+
+    def _cross(self) -> None:
+        """Products with the deviations, of several tiles at once."""
+        deviations, coordinates = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+        product = (deviations.T @ coordinates).double()
+        self.crossed = product if self.crossed is None else self.crossed.add_(product)
+        self.waiting.clear()
+
+
+def span_scatter(sums: SpanSums, span: Span) -> SpanScatter:
+    """The sums with their derivatives with respect to the centred means M, the scatter S held fixed.
+
+    With P the projection on the span and A = M^T M = K S_B, for a change dM of the means
+    d tr(P S) = 2 tr(dM^T M A^+ S (1 - P)), and d tr(A^+ S) = 2 tr(dM^T M ((A^+)^2 S (1 - P) - A^+ S A^+)).
+    """
+    if sums.crossed is None:
+        return SpanScatter(sums.inside, sums.distance)
+    K, basis, squares = len(span.coordinates), span.basis, len(span.coordinates) * span.variances
+    within = basis.T @ sums.crossed
+    outside = sums.crossed.T - within @ basis.T
+    scaled = span.coordinates / squares
+    inside_slope = 2 * scaled @ outside
+    distance_slope = 2 * K * ((scaled / squares) @ outside - scaled @ (within / squares) @ basis.T)
+    return SpanScatter(sums.inside, sums.distance, inside_slope, distance_slope)
