@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +26,8 @@ SHARED_MEMORY = "/dev/shm"
 IN_HAND = 2
 # Seconds after which a batch does not come any more.
 PATIENCE = 50
+# A process that was spawned, such as one of a study, would spawn its own too: 4 s each, for importing torch.
+START = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
 
 @dataclass
@@ -133,7 +136,7 @@ def ending_workers() -> Iterator[None]:
 @contextmanager
 def _pool(workers: int, reader: Reader, slots: Tensor) -> Iterator[ProcessPoolExecutor]:
     with ending_workers():
-        pool = ProcessPoolExecutor(workers, initializer=_begin_worker, initargs=(reader, slots))
+        pool = ProcessPoolExecutor(workers, START, initializer=_begin_worker, initargs=(reader, slots))
         try:
             yield pool
             pool.shutdown()

@@ -25,7 +25,8 @@ EFFECTS = (
 def study_report(results: Results, plates: Sequence[Plate]) -> Report:
     """The report of a study whose cells are, or are not, all done."""
     study = results.study
-    runs = [measured for result in results.cells for measured in result.parts.values()]
+    first = study.measure.splits[0]
+    runs = [result.parts[first] for result in results.cells if first in result.parts]
     metrics = list(dict.fromkeys(name for part in results.designs for name in results.metrics(part)))
     return Report(
         shown(study.report.title or study.title),

@@ -5,11 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from maxsup_analysis.datasets import Fetched
+from maxsup_analysis.loading import Loader
 from maxsup_analysis.study.workers import Died, each_done
 
 
@@ -95,3 +99,22 @@ def test_a_parent_that_is_killed_takes_its_processes_along(tmp_path: Path):
     while Path(f"/proc/{child}/cmdline").exists() and Path(f"/proc/{child}/cmdline").read_bytes():
         assert time.monotonic() < deadline, "the worker outlived its parent"
         time.sleep(0.05)
+
+
+class Unpicklable:
+    """A reader that only a forked process can have."""
+
+    def __init__(self) -> None:
+        self.pixels = lambda ids: torch.tensor(ids, dtype=torch.uint8)[:, None, None, None]
+
+    def fetch(self, ids: Sequence[int]) -> Fetched:
+        return Fetched(torch.tensor(ids), self.pixels(ids))
+
+
+def decoded(job: int, slot: str) -> int:
+    return sum(int(fetched.images.sum()) for fetched in Loader(Unpicklable(), 1).batches([[1, 2], [job, 4]]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems spawn")
+def test_processes_that_decode_are_forked_from_those_that_were_spawned():
+    assert list(each_done(decoded, [3], ["cpu"])) == [(3, 10)]
