@@ -79,10 +79,10 @@ def _parts(study: Study) -> list[Block]:
         kinds = len(measure.corrupted_splits) // len(measure.severities)
         words.append(
             f"{CORRUPTED}: the mean over {kinds} kinds of corruption of the split {measure.splits[0]}, each in the "
-            f"severities {', '.join(map(str, measure.severities))}."
+            f"severities {', '.join(map(str, measure.severities))}"
         )
     if measure.transfer:
-        words.append(f"{TRANSFER}DATA: the accuracy of a linear classifier on the features of other data.")
+        words.append(f"{TRANSFER}DATA: the accuracy of a linear classifier on the features of other data")
     return list(prose(words))
 
 
