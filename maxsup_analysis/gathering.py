@@ -69,9 +69,10 @@ class Gathered:
 
 def gather(representation: Representation, wanted: Wanted) -> Gathered:
     """One sweep over the rows."""
-    gathered = representation.blocks.total(
-        partial(_gathered, representation=representation.summary, wanted=wanted)
-    )
+    summary = representation.summary
+    if wanted.places:
+        _ = summary.span.single  # Here, where torch has all of its threads, and once.
+    gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
     return gathered
 
@@ -123,22 +124,25 @@ def _sum(first, second):  # noqa: ANN001, ANN202
 def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
     """The sums over one block: first of what looks at features, then of what looks at logits and places."""
     of_samples, squares = _SampleParts(wanted), _Squares()
-    span, direction_span = SpanParts(wanted.errors), SpanParts(wanted.errors)
+    whole = Tile(rows, representation)
+    span = SpanParts(whole.span, wanted.errors) if wanted.places else None
+    direction_span = SpanParts(whole.direction_span, wanted.errors) if wanted.direction_span else None
     deviations: list[Tensor] = []
-    for group in rows.cut(max(PLACES // max(representation.span.rank, 1), FEWEST)):
+    rank = whole.span.rank if wanted.places else 1
+    for group in rows.cut(max(PLACES // max(rank, 1), FEWEST)):
         for part in group.tiles():
             tile = Tile(part, representation)
             squares.add(tile)
-            if wanted.places:
-                span.add(tile.deviations, tile.coordinates)
-            if wanted.direction_span:
-                direction_span.add(tile.direction_deviations, tile.direction_coordinates)
+            if span is not None:
+                span.add(tile.deviations)
+            if direction_span is not None:
+                direction_span.add(tile.direction_deviations)
             if wanted.scatter:
-                deviations.append(tile.deviations.to(tile.span.basis.dtype))
+                deviations.append(tile.deviations.to(whole.precision))
             of_samples.look(tile, geometric=True)
-        places = span.end_group(representation.span) if wanted.places else None
-        if wanted.direction_span:
-            direction_span.end_group(representation.direction_span)
+        places = None if span is None else span.end_group()
+        if direction_span is not None:
+            direction_span.end_group()
         start = 0
         for part in group.tiles(wide=False):
             tile = Tile(part, representation)
@@ -150,14 +154,14 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
     return Gathered(
         squares.of_features(rows.labels, K),
         squares.of_directions(rows.labels, K),
-        span.sums if wanted.span else None,
-        direction_span.sums if wanted.direction_span else None,
+        span.sums if span is not None and wanted.span else None,
+        None if direction_span is None else direction_span.sums,
         _products(deviations) if wanted.scatter else None,
         of_samples.totals,
         Kept(
             of_samples.joined,
-            span.shares if wanted.span else None,
-            direction_span.shares if wanted.direction_span else None,
+            span.shares if span is not None and wanted.span else None,
+            None if direction_span is None else direction_span.shares,
         ),
     )
 

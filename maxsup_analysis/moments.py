@@ -5,13 +5,13 @@ mean of their class: a common offset of the features, however large, costs no di
 """
 
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import TypeVar
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from maxsup_analysis.lazy import lazy
 from maxsup_analysis.span import Span, span_of
 
 Kind = TypeVar("Kind", bound="ClusterMeans")
@@ -53,7 +53,7 @@ class ClusterMeans:
     counts: Float64[Tensor, " K"]
     offsets: Float64[Tensor, "K D"]
 
-    @cached_property
+    @lazy
     def means(self) -> Float64[Tensor, "K D"]:
         """Class means; `offsets` and `centred_means` are exact under a common offset, these are rounded."""
         return self.origin + self.offsets
@@ -63,7 +63,7 @@ class ClusterMeans:
         """Class means minus their average, classes weighing equally; exact under a common offset."""
         return self.offsets - self.offsets.mean(0)
 
-    @cached_property
+    @lazy
     def span(self) -> Span:
         """The span of the centred means of the classes that have points."""
         return span_of(self.occupied.centred_means)

@@ -6,13 +6,15 @@ while it is there.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+
+from maxsup_analysis.lazy import lazy
 
 ENTRIES = 2**21  # numbers of one tile: 16 MiB in float64
 # Squared distances below this share of the squared lengths are computed from differences: of products they have
@@ -32,18 +34,18 @@ class PairTile:
     lengths: Float64[Tensor, "T C"]
     start: tuple[int, int]
 
-    @cached_property
+    @lazy
     def distinct(self) -> Bool[Tensor, "T C"]:
         """Where i < j."""
         ones = torch.ones(len(self.first), len(self.second), dtype=torch.bool)
         return ones.triu_(1 + self.start[0] - self.start[1])
 
-    @cached_property
+    @lazy
     def products(self) -> Float64[Tensor, "T C"]:
         """x_i . x_j."""
         return self.first @ self.second.T
 
-    @cached_property
+    @lazy
     def squares(self) -> Float64[Tensor, "T C"]:
         """|x_i - x_j|^2, of nearly equal vectors too; 1 where i >= j, so that it can be divided by."""
         squares = torch.addmm(self.lengths, self.first, self.second.T, alpha=-2).where(self.distinct, 1)

@@ -1,13 +1,14 @@
 """What metrics and figures may look at: means and moments, the head, and the rows behind them."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
+from maxsup_analysis.lazy import lazy
 from maxsup_analysis.moments import (
     ClassMeans,
     ClassMoments,
@@ -55,22 +56,22 @@ class Representation:
     temperature: float | Undefined | None = None
     power: int | Undefined | None = None
 
-    @cached_property
+    @lazy
     def occupied(self) -> Int64[Tensor, " M"]:
         """The labels of the classes that have samples."""
         return self.means.features.counts.nonzero()[:, 0]
 
-    @cached_property
+    @lazy
     def class_means(self) -> ClusterMeans:
         """Feature means of the classes that have samples."""
         return self.means.features.occupied
 
-    @cached_property
+    @lazy
     def classes(self) -> ClusterMoments:
         """Feature moments of the classes that have samples."""
         return self.known_moments.features.occupied
 
-    @cached_property
+    @lazy
     def directions(self) -> ClusterMoments:
         """Moments of the unit-length features, of the classes that have any."""
         directions = self.known_moments.directions.occupied
@@ -108,7 +109,7 @@ class Representation:
         """The span of the centred class means of the unit-length features."""
         return self.means.directions.span
 
-    @cached_property
+    @lazy
     def summary(self) -> "Representation":
         """The same without the rows: what a function of one block may take along."""
         alone = replace(self, blocks=RowBlocks())

@@ -9,7 +9,7 @@ from torch import Tensor
 from maxsup_analysis.moments import SpanScatter
 from maxsup_analysis.span import Span
 
-CROSSED = 1024  # rows of a product of deviations with their coordinates
+TOGETHER = 1024  # rows of a product at most, of deviations with the basis and with their coordinates
 
 
 @dataclass(frozen=True)
@@ -26,38 +26,40 @@ class SpanSums:
 
 
 class SpanParts:
-    """What the tiles of one block add to `SpanSums`, and what each sample adds."""
+    """What the tiles of one block add to `SpanSums`, and what each sample adds.
 
-    def __init__(self, errors: bool) -> None:
+    span: in the precision of the products with it.
+    """
+
+    def __init__(self, span: Span, errors: bool) -> None:
+        self.span = span
         self.errors = errors
-        self.waiting: list[tuple[Tensor, Tensor]] = []
+        self.waiting: list[Tensor] = []
         self.group: list[Tensor] = []
         self.parts: list[Tensor] = []
         self.crossed: Tensor | None = None
 
-    def add(self, deviations: Float64[Tensor, "B D"], coordinates: Float[Tensor, "B R"]) -> None:
+    def add(self, deviations: Float64[Tensor, "B D"]) -> None:
         """Take a tile along."""
-        self.group.append(coordinates)
-        if self.errors:
-            self.waiting.append((deviations.to(coordinates.dtype), coordinates))
-            if sum(len(part) for part, _ in self.waiting) >= CROSSED:
-                self._cross()
+        self.waiting.append(deviations.to(self.span.basis.dtype))
+        # As many rows as axes: then what has a row an axis, and comes from memory for each product, is no larger.
+        if sum(map(len, self.waiting)) >= min(self.span.rank, TOGETHER):
+            self._project()
 
-    def end_group(self, span: Span) -> Float[Tensor, "B R"]:
+    def end_group(self) -> Float[Tensor, "B R"]:
         """The coordinates of the tiles since the last group."""
+        if self.waiting:
+            self._project()
         coordinates = torch.cat(self.group)
         self.group.clear()
-        squares = coordinates.square()
-        inside = squares.sum(1, dtype=torch.float64)
-        distance = (squares @ (1 / span.variances).to(squares.dtype)).double()
+        inside = torch.linalg.vector_norm(coordinates, dim=1, dtype=torch.float64).square_()
+        distance = (coordinates.square() @ (1 / self.span.variances)).double()
         self.parts.append(torch.stack([inside, distance], 1))
         return coordinates
 
     @property
     def sums(self) -> SpanSums:
         """Over the block."""
-        if self.waiting:
-            self._cross()
         inside, distance = torch.cat(self.parts).sum(0)
         return SpanSums(inside, distance, self.crossed)
 
@@ -66,12 +68,14 @@ class SpanParts:
         """What each sample adds, where standard errors are wanted."""
         return torch.cat(self.parts) if self.errors else None
 
-    def _cross(self) -> None:
-        """Products with the deviations, of several tiles at once."""
-        deviations, coordinates = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
-        product = (deviations.T @ coordinates).double()
-        self.crossed = product if self.crossed is None else self.crossed.add_(product)
+    def _project(self) -> None:
+        deviations = self.waiting[0] if len(self.waiting) == 1 else torch.cat(self.waiting)
+        coordinates = self.span.along(deviations)
         self.waiting.clear()
+        self.group.append(coordinates)
+        if self.errors:
+            product = (coordinates.T @ deviations).double().T
+            self.crossed = product if self.crossed is None else self.crossed.add_(product)
 
 
 def span_scatter(sums: SpanSums, span: Span) -> SpanScatter:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from maxsup_analysis.lazy import lazy
 from maxsup_analysis.metrics.metric import Matrix
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile
@@ -25,7 +25,7 @@ class Spectrum:
     centre: Float64[Tensor, " D"]
     samples: int
 
-    @cached_property
+    @lazy
     def single(self) -> Float[Tensor, "D D"]:
         """The eigenvectors in float32."""
         return self.vectors.float()

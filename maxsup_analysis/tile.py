@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.halves import is_held_out
+from maxsup_analysis.lazy import lazy
 from maxsup_analysis.moments import directions_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
@@ -48,12 +48,12 @@ class Tile:
         """The true classes."""
         return self.rows.labels
 
-    @cached_property
+    @lazy
     def features(self) -> Float64[Tensor, "B D"]:
         """Penultimate features."""
         return self.rows.features.double()
 
-    @cached_property
+    @lazy
     def logits(self) -> Float64[Tensor, "B K"]:
         """The stored logits, else what the head makes of the features; raises Undefined without either."""
         if self.rows.logits is not None:
@@ -62,62 +62,62 @@ class Tile:
             raise Undefined("there are neither logits nor a head to compute them from")
         return self.representation.head.logits(self.features)
 
-    @cached_property
+    @lazy
     def true_logits(self) -> Float64[Tensor, " B"]:
         """The logit of the true class."""
         return self.logits.gather(1, self.labels[:, None])[:, 0]
 
-    @cached_property
+    @lazy
     def mean_logits(self) -> Float64[Tensor, " B"]:
         """The average logit of each sample."""
         return self.logits.mean(1)
 
-    @cached_property
+    @lazy
     def centred_logits(self) -> Float64[Tensor, "B K"]:
         """Logits minus the average logit of their sample."""
         return self.logits - self.mean_logits[:, None]
 
-    @cached_property
+    @lazy
     def top_logits(self) -> Float64[Tensor, " B"]:
         """The largest logit."""
         return self.logits.gather(1, self.predictions[:, None])[:, 0]
 
-    @cached_property
+    @lazy
     def log_probabilities(self) -> Float64[Tensor, "B K"]:
         """Log of the softmax of the logits."""
         return self.logits.log_softmax(1)
 
-    @cached_property
+    @lazy
     def probabilities(self) -> Float64[Tensor, "B K"]:
         """The softmax of the logits."""
         return self.log_probabilities.exp()
 
-    @cached_property
+    @lazy
     def probability_gaps(self) -> Float64[Tensor, "B K"]:
         """Probabilities minus the label's one-hot vector."""
         return self.probabilities.scatter_add(1, self.labels[:, None], -torch.ones(len(self), 1).double())
 
-    @cached_property
+    @lazy
     def confidences(self) -> Float64[Tensor, " B"]:
         """The probability of the prediction."""
         return self.log_probabilities.gather(1, self.predictions[:, None])[:, 0].exp()
 
-    @cached_property
+    @lazy
     def predictions(self) -> Int64[Tensor, " B"]:
         """The class of the largest logit; of several equal ones, the first."""
         return self.logits.argmax(1)
 
-    @cached_property
+    @lazy
     def correct(self) -> Float64[Tensor, " B"]:
         """1 where the prediction is the label, else 0."""
         return (self.predictions == self.labels).double()
 
-    @cached_property
+    @lazy
     def held_out(self) -> Bool[Tensor, " B"]:
         """Which samples a temperature or a power is fitted on; the others judge it."""
         return is_held_out(self.rows.ids)
 
-    @cached_property
+    @lazy
     def at_temperature(self) -> "Tile":
         """The samples that are not held out, their logits divided by the fitted temperature; without features."""
         temperature, chosen = self.representation.temperature, ~self.held_out
@@ -130,54 +130,54 @@ class Tile:
             Rows(self.rows.ids[chosen.numpy()], self.labels[chosen], features, logits), self.representation
         )
 
-    @cached_property
+    @lazy
     def deviations(self) -> Float64[Tensor, "B D"]:
         """Features minus the mean of their class."""
         return self.representation.means.features.deviations(self.features, self.labels)
 
-    @cached_property
+    @lazy
     def squares(self) -> Float64[Tensor, " B"]:
         """Squared length of the deviations."""
         return torch.linalg.vector_norm(self.deviations, dim=1).square_()
 
-    @cached_property
+    @lazy
     def has_direction(self) -> Bool[Tensor, " B"]:
         """Which features are not zero vectors."""
         return self._directed[1]
 
-    @cached_property
+    @lazy
     def direction_deviations(self) -> Float64[Tensor, "B D"]:
         """Unit-length features minus the mean of their class; zero for zero vectors."""
         units, nonzero = self._directed
         deviations = self.representation.means.directions.deviations(units, self.labels)
         return deviations if nonzero.all() else deviations * nonzero[:, None]
 
-    @cached_property
+    @lazy
     def direction_squares(self) -> Float64[Tensor, " B"]:
         """Squared length of the deviations of the directions."""
         return torch.linalg.vector_norm(self.direction_deviations, dim=1).square_()
 
     @property
-    def span(self) -> Span:
-        """The span of the class means, in the precision of products with it.
+    def precision(self) -> torch.dtype:
+        """Of products with deviations: float32, which are made in float64; float64 where the features are."""
+        return torch.float64 if self.rows.features.dtype == torch.float64 else torch.float32
 
-        That is float32, of deviations in float64; it is float64 where the features themselves are.
-        """
+    @property
+    def span(self) -> Span:
+        """The span of the class means, in the precision of products with it."""
         return self._of_my_precision(self.representation.span)
 
-    @cached_property
+    @property
+    def direction_span(self) -> Span:
+        """The span of the class means of the directions, in the precision of products with it."""
+        return self._of_my_precision(self.representation.direction_span)
+
+    @lazy
     def coordinates(self) -> Float[Tensor, "B R"]:
         """Deviations along the axes of the span of the class means."""
-        return _along(self.span.basis, self.deviations)
+        return self.span.along(self.deviations.to(self.precision))
 
-    @cached_property
-    def direction_coordinates(self) -> Float[Tensor, "B R"]:
-        """Deviations of the directions along the axes of the span of their class means."""
-        return _along(
-            self._of_my_precision(self.representation.direction_span).basis, self.direction_deviations
-        )
-
-    @cached_property
+    @lazy
     def nearest(self) -> Int64[Tensor, " B"]:
         """The class whose mean is nearest; of several equally near, the first."""
         corners, occupied = self.span.coordinates, self.representation.occupied
@@ -201,13 +201,8 @@ class Tile:
         return (points @ centred.T - centred.square().sum(1) / 2).argmax(1)
 
     def _of_my_precision(self, span: Span) -> Span:
-        return span if self.rows.features.dtype == torch.float64 else span.single
+        return span if self.precision == torch.float64 else span.single
 
-    @cached_property
+    @lazy
     def _directed(self) -> tuple[Float64[Tensor, "B D"], Bool[Tensor, " B"]]:
         return directions_of(self.features)
-
-
-def _along(basis: Float[Tensor, "D R"], points: Float64[Tensor, "B D"]) -> Float[Tensor, "B R"]:
-    """Coordinates of points; the transposed product is three times as fast where the basis is narrow."""
-    return (basis.T @ points.to(basis.dtype).T).T

@@ -17,13 +17,14 @@ ARROWS = {
         # core: pure, float64, no I/O
         "losses": "errors losses table",
         "sums": "",
-        "span": "",
+        "lazy": "",
+        "span": "lazy",
         "halves": "",
-        "pairs": "",
-        "moments": "span",
+        "pairs": "lazy",
+        "moments": "lazy span",
         "rows": "errors sums",
-        "representation": "errors moments rows span",
-        "tile": "errors halves moments representation rows span",
+        "representation": "errors lazy moments rows span",
+        "tile": "errors halves lazy moments representation rows span",
         "metrics": "errors losses metrics moments pairs representation rows span table tile",
         "held_out": "errors metrics representation rows tile",
         "fits": "errors held_out metrics representation",
@@ -36,7 +37,7 @@ ARROWS = {
         "span_sums": "moments span",
         "wanted": "metrics",
         "gathering": "errors metrics moments representation rows span_sums tile wanted",
-        "spectra": "metrics representation tile",
+        "spectra": "lazy metrics representation tile",
         "linearisation": "errors gathering metrics moments representation spectra",
         "influence": "gathering linearisation metrics moments representation rows spectra tile",
         "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
@@ -111,8 +112,8 @@ ARROWS = {
     }.items()
 }
 CORE = (
-    "losses", "sums", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics", "held_out",
-    "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted",
+    "losses", "sums", "lazy", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics",
+    "held_out",     "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted",
     "span_sums", "gathering", "spectra", "linearisation", "influence",
     "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
     "probe", "rounding", "projection", "figures",
