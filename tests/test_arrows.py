@@ -113,10 +113,9 @@ ARROWS = {
 }
 CORE = (
     "losses", "sums", "lazy", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics",
-    "held_out",     "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted",
-    "span_sums", "gathering", "spectra", "linearisation", "influence",
-    "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
-    "probe", "rounding", "projection", "figures",
+    "held_out", "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching",
+    "wanted", "span_sums", "gathering", "spectra", "linearisation", "influence", "estimates", "measurements",
+    "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {
