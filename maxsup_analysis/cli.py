@@ -21,6 +21,7 @@ from maxsup_analysis.train_command import train
 from maxsup_analysis.version import __version__
 
 INTERNAL_ERROR = 70
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -90,7 +91,7 @@ def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     arguments = [hyphenated(argument) for argument in sys.argv[1:]]
     debug = "--debug" in arguments
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
         app(args=[argument for argument in arguments if argument != "--debug"], prog_name="maxsup-analyze")
@@ -101,6 +102,8 @@ def main() -> None:
         sentence = sentence_of(error)
         bug = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
         leave(error, sentence or bug, INTERNAL_ERROR if sentence is None else 2, debug=debug)
+    finally:
+        by_the_system()  # Nothing is left to be said about a signal.
 
 
 class Interrupted(BaseException):
@@ -113,9 +116,14 @@ class Interrupted(BaseException):
 
 def interrupt(number: int, frame: object) -> None:
     """What a signal does; a second one ends the program at once."""
-    for known in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(known, signal.SIG_DFL)
+    by_the_system()
     raise Interrupted(number)
+
+
+def by_the_system() -> None:
+    """Leave signals to the system, which ends the process."""
+    for known in SIGNALS:
+        signal.signal(known, signal.SIG_DFL)
 
 
 def farewell(interrupted: Interrupted) -> str:

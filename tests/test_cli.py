@@ -48,8 +48,11 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
 
     def call(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["maxsup-analyze", *map(str, arguments)])
+        before = {number: signal.getsignal(number) for number in cli.SIGNALS}
         with pytest.raises(SystemExit) as leaving:
             cli.main()
+        for number, handler in before.items():
+            signal.signal(number, handler)
         captured = capsys.readouterr()
         return int(leaving.value.code or 0), captured.out, captured.err
 
@@ -232,13 +235,8 @@ def test_a_signal_leaves_nothing(run, monkeypatch, trained: Path, tmp_path: Path
         os.kill(os.getpid(), number)
         yield from ()
 
-    before = {known: signal.getsignal(known) for known in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr("maxsup_analysis.loading.Loader.batches", interrupted)
-    try:
-        code, _, err = run("features", trained / "ce.pt", "-o", tmp_path / "store")
-    finally:
-        for known, handler in before.items():
-            signal.signal(known, handler)
+    code, _, err = run("features", trained / "ce.pt", "-o", tmp_path / "store")
     assert code == expected and "interrupted" in err and not list(tmp_path.iterdir())
 
 
