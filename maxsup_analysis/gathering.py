@@ -70,8 +70,11 @@ class Gathered:
 def gather(representation: Representation, wanted: Wanted) -> Gathered:
     """One sweep over the rows."""
     summary = representation.summary
+    # Here, where torch has all of its threads, and once.
     if wanted.places:
-        _ = summary.span.single  # Here, where torch has all of its threads, and once.
+        _ = summary.span.single
+    if wanted.direction_span:
+        _ = summary.direction_span.single
     gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
     return gathered

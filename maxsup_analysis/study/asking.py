@@ -5,7 +5,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from maxsup_analysis.datasets import open_data
+from maxsup_analysis.datasets import corrupted, open_data
 from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.labels import clean_file_name
 from maxsup_analysis.measurements import Measurements
@@ -14,7 +14,7 @@ from maxsup_analysis.pipeline import measure_source, open_source
 from maxsup_analysis.study.averaging import mean_of
 from maxsup_analysis.study.contents import code_digest
 from maxsup_analysis.study.description import Measure, Study
-from maxsup_analysis.study.kept import Part, is_kept, keep, kept
+from maxsup_analysis.study.kept import Part, keep, kept
 from maxsup_analysis.training import TrainingPlan
 from maxsup_analysis.transfer import Transfer, transferred
 
@@ -30,20 +30,21 @@ def features_of(folder: Path, split: str) -> Path:
 def parts_of(measure: Measure) -> tuple[Part, ...]:
     """Each split, the corruptions of the first, and each data set that features are transferred to."""
     splits = [Part(split, _key(measure, "metrics")) for split in measure.splits]
-    corrupted = [
+    corruptions = [
         Part(CORRUPTED, _key(measure, "splits", "corruptions", "severities", "corrupted_metrics"))
         for _ in measure.corruptions[:1]
     ]
     transfers = [Part(f"{TRANSFER}{data}", _key(measure)) for data in measure.transfer]
-    return (*splits, *corrupted, *transfers)
+    return (*splits, *corruptions, *transfers)
 
 
 def require_data(study: Study) -> None:
     """Open all that is to be measured, so that what is missing is said before anything is trained."""
     measure = study.measure
     for data, folder in dict.fromkeys((cell.plan.data, cell.plan.data_dir) for cell in study.cells):
-        for split in (*measure.splits, *measure.corrupted_splits):
-            open_data(data, split, folder)
+        first, *_ = [open_data(data, split, folder) for split in measure.splits]
+        for kind in measure.kinds:
+            corrupted(first, kind, measure.severities[0])
     for data in measure.transfer:
         for split in Transfer(data).splits:
             open_data(data, split)
@@ -85,11 +86,11 @@ def _corrupted(checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Measur
     store = features_of(folder, CORRUPTED)
     for split in measure.corrupted_splits:
         piece = Part(f"{CORRUPTED} {split}", _key(measure, "corrupted_metrics"))
-        if not is_kept(folder, piece):
-            source = open_source(_extracted(split, store, checkpoint, plan, measure))
-            keep(folder, piece, measure_source(source, metrics=metrics))
         measured = kept(folder, piece)
-        assert measured is not None
+        if measured is None:
+            source = open_source(_extracted(split, store, checkpoint, plan, measure))
+            measured = measure_source(source, metrics=metrics)
+            keep(folder, piece, measured)
         found.append(measured)
     shutil.rmtree(store, ignore_errors=True)
     return mean_of(found)

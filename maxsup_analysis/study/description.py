@@ -80,12 +80,15 @@ class Measure:
     batch_size: int = _checked(256, _require_batch)
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of corruption, each once."""
+        return _kinds(self.corruptions)
+
+    @property
     def corrupted_splits(self) -> tuple[str, ...]:
         """The first split under every corruption, as data are asked for it."""
         return tuple(
-            f"{self.splits[0]}+{kind}:{severity}"
-            for kind in _kinds(self.corruptions)
-            for severity in self.severities
+            f"{self.splits[0]}+{kind}:{severity}" for kind in self.kinds for severity in self.severities
         )
 
 

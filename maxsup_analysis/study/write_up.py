@@ -76,10 +76,9 @@ def _parts(study: Study) -> list[Block]:
     """What the parts are that a name does not explain."""
     measure, words = study.measure, []
     if measure.corruptions:
-        kinds = len(measure.corrupted_splits) // len(measure.severities)
         words.append(
-            f"{CORRUPTED}: the mean over {kinds} kinds of corruption of the split {measure.splits[0]}, each in the "
-            f"severities {', '.join(map(str, measure.severities))}"
+            f"{CORRUPTED}: the mean over {len(measure.kinds)} kinds of corruption of the split "
+            f"{measure.splits[0]}, each in the severities {', '.join(map(str, measure.severities))}"
         )
     if measure.transfer:
         words.append(f"{TRANSFER}DATA: the accuracy of a linear classifier on the features of other data")

@@ -12,6 +12,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import open_store
 from maxsup_analysis.feature_store.checks import faults
 from maxsup_analysis.feature_store.request import partial_of
+from tests import disks
 from tests.extraction.setting import Setting, bytes_of
 
 STEPS = ("open", "write", "fsync", "replace", "rename")
@@ -119,15 +120,8 @@ def test_a_shard_that_does_not_read_back(whole, monkeypatch):
 @pytest.fixture
 def small_disk(tmp_path: Path):
     """A file system of 256 kB."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mounted], capture_output=True, text=True
-    )
-    if made.returncode:
-        pytest.skip(f"cannot mount a file system here: {made.stderr.strip()}")
-    yield mounted
-    subprocess.run(["umount", "--lazy", mounted], check=True)
+    with disks.small_disk(tmp_path / "disk", "256k") as mounted:
+        yield mounted
 
 
 def test_a_full_disk(tmp_path: Path, small_disk: Path, monkeypatch):

@@ -20,6 +20,7 @@ from maxsup_analysis.study.kept import kept
 from maxsup_analysis.study.publishing import publish
 from maxsup_analysis.study.reading import study_of
 from maxsup_analysis.study.running import StudyFolder, run_cells, slots_of, status_of
+from tests import disks
 
 STUDY = """
 title = "Tiny"
@@ -244,16 +245,9 @@ def test_killed_and_called_again_it_ends_in_the_same_bytes(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own that two cells fit on, and no third."""
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", mounted], capture_output=True, text=True
-    )
-    if made.returncode:
-        pytest.skip(f"cannot mount a file system here: {made.stderr.strip()}")
-    yield mounted
-    subprocess.run(["umount", "--lazy", mounted], check=True)
+    """A file system that two cells fit on, and no third."""
+    with disks.small_disk(tmp_path / "disk", "400k") as mounted:
+        yield mounted
 
 
 def test_a_full_disk_harms_no_finished_cell_and_with_room_it_goes_on(
