@@ -36,13 +36,18 @@ Array = torch.Tensor
 
 
 def batches(N: int, weight: Array, dtype: torch.dtype, *, with_logits: bool) -> Iterator[Batch]:
-    """Rectified Gaussian classes around their rows of the head; some three quarters are classified right."""
+    """Rectified Gaussian classes around their rows of the head; a quarter of the labels are drawn anew.
+
+    So a quarter is classified wrongly, and what looks at right and wrong samples apart has both to look at.
+    """
     generator = torch.Generator().manual_seed(0)
     K, D = weight.shape
     for start in range(0, N, SHARD):
         n = min(SHARD, N - start)
         labels = torch.randint(K, (n,), generator=generator)
         features = torch.relu(0.3 * weight[labels] + torch.randn(n, D, generator=generator))
+        anew = torch.rand(n, generator=generator) < 0.25
+        labels = torch.where(anew, torch.randint(K, (n,), generator=generator), labels)
         logits = (0.02 * features @ weight.T).to(dtype) if with_logits else None
         yield Batch(torch.arange(start, start + n), labels, features.to(dtype), logits)
 
