@@ -65,7 +65,7 @@ def _first_of_classes(rows: Rows, classes: range, limit: int) -> Rows:
     """The first rows of a block of each of some classes, without their logits."""
     chosen = ((rows.labels >= classes.start) & (rows.labels < classes.stop)).nonzero()[:, 0]
     chosen = chosen[_places(rows.labels[chosen]) < limit]
-    return Rows(rows.ids[chosen.numpy()], rows.labels[chosen], rows.features[chosen])
+    return Rows(rows.ids, rows.labels, rows.features).take(chosen)
 
 
 def _places(labels: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:

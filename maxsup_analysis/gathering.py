@@ -45,10 +45,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything the sweep sums, and what it keeps."""
+    """Everything the sweep sums, and what it keeps; direction_spreads are None where they follow from the means."""
 
     spreads: Float64[Tensor, " K"]
-    direction_spreads: Float64[Tensor, " K"]
+    direction_spreads: Float64[Tensor, " K"] | None
     span: SpanSums | None
     direction_span: SpanSums | None
     scatter: Float64[Tensor, "D D"] | None
@@ -58,7 +58,7 @@ class Gathered:
     def __add__(self, other: "Gathered") -> "Gathered":
         return Gathered(
             self.spreads + other.spreads,
-            self.direction_spreads + other.direction_spreads,
+            _sum(self.direction_spreads, other.direction_spreads),
             _sum(self.span, other.span),
             _sum(self.direction_span, other.direction_span),
             _sum(self.scatter, other.scatter),
@@ -75,6 +75,7 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
         _ = summary.span.single
     if wanted.direction_span:
         _ = summary.direction_span.single
+    _ = summary.means.directions_are_loose
     gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
     return gathered
@@ -126,7 +127,8 @@ def _sum(first, second):  # noqa: ANN001, ANN202
 
 def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
     """The sums over one block: first of what looks at features, then of what looks at logits and places."""
-    of_samples, squares = _SampleParts(wanted), _Squares()
+    of_samples, squares = _SampleParts(wanted), []
+    direction_squares = None if representation.means.directions_are_loose else []
     whole = Tile(rows, representation)
     span = SpanParts(whole.span, wanted.errors) if wanted.places else None
     direction_span = SpanParts(whole.direction_span, wanted.errors) if wanted.direction_span else None
@@ -135,7 +137,9 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
     for group in rows.cut(max(PLACES // max(rank, 1), FEWEST)):
         for part in group.tiles():
             tile = Tile(part, representation)
-            squares.add(tile)
+            squares.append(tile.squares)
+            if direction_squares is not None:
+                direction_squares.append(tile.direction_squares)
             if span is not None:
                 span.add(tile.deviations)
             if direction_span is not None:
@@ -155,8 +159,8 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
             start += len(part)
     K = len(representation.class_names)
     return Gathered(
-        squares.of_features(rows.labels, K),
-        squares.of_directions(rows.labels, K),
+        _by_class(squares, rows.labels, K),
+        None if direction_squares is None else _by_class(direction_squares, rows.labels, K),
         span.sums if span is not None and wanted.span else None,
         None if direction_span is None else direction_span.sums,
         _products(deviations) if wanted.scatter else None,
@@ -169,28 +173,8 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
     )
 
 
-class _Squares:
-    """Squared distances of the samples of one block, and of their directions, from the means of their classes."""
-
-    def __init__(self) -> None:
-        self.features: list[Tensor] = []
-        self.directions: list[Tensor] = []
-
-    def add(self, tile: Tile) -> None:
-        """Take a tile along."""
-        self.features.append(tile.squares)
-        self.directions.append(tile.direction_squares)
-
-    def of_features(self, labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:
-        """Their sums over each class."""
-        return _by_class(self.features, labels, K)
-
-    def of_directions(self, labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:
-        """Their sums over each class."""
-        return _by_class(self.directions, labels, K)
-
-
 def _by_class(parts: Sequence[Tensor], labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:
+    """Sums over each class of numbers of the samples of one block."""
     return torch.zeros(K, dtype=torch.float64).index_add_(0, labels, torch.cat(list(parts)))
 
 
@@ -247,6 +231,8 @@ def _mirrored(half: Float64[Tensor, "D D"]) -> Float64[Tensor, "D D"]:
     return lower + lower.tril(-1).T
 
 
-def _moments(means: ClusterMeans, spreads: Float64[Tensor, " K"], sums: SpanSums | None) -> ClusterMoments:
+def _moments(
+    means: ClusterMeans, spreads: Float64[Tensor, " K"] | None, sums: SpanSums | None
+) -> ClusterMoments:
     scatter = None if sums is None else span_scatter(sums, means.span)
     return ClusterMoments(means.origin, means.counts, means.offsets, spreads, scatter)

@@ -11,17 +11,20 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.gathering import Kept
-from maxsup_analysis.linearisation import ClusterGradient, Linearised, MomentGradient
+from maxsup_analysis.linearisation import Linearised, MomentGradient
 from maxsup_analysis.metrics.metric import OrderMetric, SampleMetric, SpectralMetric
-from maxsup_analysis.moments import ClusterMeans
+from maxsup_analysis.moment_shares import MomentPlan
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.spectra import Spectra, Spectrum
 from maxsup_analysis.tile import Tile
+
+# Tiles that are looked at together: the products with the rows of one class are longer, and little else is computed.
+TILES = 4
 
 
 @dataclass(frozen=True)
@@ -85,64 +88,11 @@ def _with_span(entry: Linearised, share: Float64[Tensor, " N"], kept: Kept) -> F
 
 
 @dataclass(frozen=True)
-class _ClusterPlan:
-    """The gradients of P metrics with respect to the moments of one kind of points, side by side.
-
-    constants: what each sample of a class adds, whatever it is. slopes: what its deviation is multiplied with.
-    """
-
-    constants: Float64[Tensor, "K P"]
-    squares: Float64[Tensor, "K P"]
-    slopes: Float[Tensor, "K P2 D"]
-    slope_of: tuple[int, ...]
-
-    @classmethod
-    def of(
-        cls, gradients: Sequence[ClusterGradient], means: ClusterMeans, dtype: torch.dtype
-    ) -> "_ClusterPlan":
-        K, D = means.offsets.shape
-        none = torch.zeros(K, dtype=torch.float64)
-        slope_of = tuple(n for n, gradient in enumerate(gradients) if gradient.offsets is not None)
-        slopes = torch.empty(K, len(slope_of), D, dtype=dtype)
-        for place, n in enumerate(slope_of):
-            offsets = gradients[n].offsets
-            assert offsets is not None
-            slopes[:, place] = offsets / means.counts.clamp(min=1)[:, None]
-        return cls(
-            torch.stack([none if one.counts is None else one.counts for one in gradients], 1),
-            torch.stack([none if one.spreads is None else one.spreads for one in gradients], 1),
-            slopes,
-            slope_of,
-        )
-
-    def shares(
-        self, labels: Int64[Tensor, " B"], deviations: Float64[Tensor, "B D"], squares: Float64[Tensor, " B"]
-    ) -> Float64[Tensor, "B P"]:
-        """D mean = deviation / n, d spread = |deviation|^2; labels are sorted."""
-        shares = self.constants[labels] + self.squares[labels] * squares[:, None]
-        if self.slope_of:
-            points = deviations.to(self.slopes.dtype)
-            along = points.new_empty(len(labels), len(self.slope_of))
-            for label, start, stop in _runs(labels):
-                torch.mm(points[start:stop], self.slopes[label].T, out=along[start:stop])
-            shares[:, list(self.slope_of)] += along
-        return shares
-
-
-def _runs(labels: Int64[Tensor, " B"]) -> Iterator[tuple[int, int, int]]:
-    """Each label with where it starts and stops."""
-    values, counts = labels.unique_consecutive(return_counts=True)
-    stops = counts.cumsum(0)
-    return zip(values.tolist(), (stops - counts).tolist(), stops.tolist(), strict=True)
-
-
-@dataclass(frozen=True)
 class _Plan:
     """All gradients of P metrics whose shares a sweep finds."""
 
-    moments: tuple[int, ...]
-    features: _ClusterPlan | None
-    directions: _ClusterPlan | None
+    moments: Tensor
+    of_moments: MomentPlan | None
     scatters: tuple[tuple[int, Tensor], ...]
     samples: tuple[tuple[int, SampleMetric, Tensor], ...]
     spectra: tuple[tuple[tuple[int, ...], Spectrum, Tensor], ...]
@@ -156,15 +106,10 @@ class _Plan:
         of_moments = [
             (n, one.gradient) for n, one in enumerate(entries) if isinstance(one.gradient, MomentGradient)
         ]
-        means, gradients = representation.means, [gradient for _, gradient in of_moments]
+        gradients = [gradient for _, gradient in of_moments]
         return cls(
-            tuple(n for n, _ in of_moments),
-            _ClusterPlan.of([one.features for one in gradients], means.features, dtype)
-            if gradients
-            else None,
-            _ClusterPlan.of([one.directions for one in gradients], means.directions, dtype)
-            if gradients
-            else None,
+            torch.tensor([n for n, _ in of_moments], dtype=torch.long),
+            MomentPlan.of(gradients, representation.known_moments, dtype) if gradients else None,
             tuple((n, one.scatter.to(dtype)) for n, one in of_moments if one.scatter is not None),
             tuple(
                 (n, one.metric, one.gradient)
@@ -200,17 +145,15 @@ def _block_influences(rows: Rows, representation: Representation, plan: _Plan) -
     # Without the logits where nothing looks at them, since rows are copied on their way into a tile.
     looked_at = rows if plan.samples else Rows(rows.ids, rows.labels, rows.features)
     shares = torch.zeros(len(rows), plan.size, dtype=torch.float64)
-    for chosen in rows.labels.argsort(stable=True).split(looked_at.tile_size()):
+    for chosen in rows.labels.argsort(stable=True).split(TILES * looked_at.tile_size()):
         shares[chosen] = _tile_influences(Tile(looked_at.take(chosen), representation), plan)
     return Influences(Samples(rows.ids, rows.labels.numpy()), shares.T)
 
 
 def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
     shares = torch.zeros(len(tile), plan.size, dtype=torch.float64)
-    if plan.features is not None and plan.directions is not None:
-        of_features = plan.features.shares(tile.labels, tile.deviations, tile.squares)
-        of_directions = plan.directions.shares(tile.labels, tile.direction_deviations, tile.direction_squares)
-        shares[:, list(plan.moments)] = of_features + of_directions * tile.has_direction[:, None]
+    if plan.of_moments is not None:
+        shares.index_copy_(1, plan.moments, plan.of_moments.shares(tile))
     for n, slope in plan.scatters:
         deviations = tile.deviations.to(slope.dtype)
         shares[:, n] += (deviations @ slope * deviations).sum(1, dtype=torch.float64)

@@ -21,7 +21,10 @@ OVERFLOW = "the computation left the range of float64; scale the features"
 
 @dataclass(frozen=True)
 class ClusterGradient:
-    """Derivatives of a metric with respect to the moments of one kind of points; None where it depends on none."""
+    """Derivatives of a metric with respect to the moments of one kind of points; None where it depends on none.
+
+    That with respect to the spreads is part of those for counts and offsets where the spreads follow from these.
+    """
 
     counts: Float64[Tensor, " K"] | None
     offsets: Float64[Tensor, "K D"] | None
@@ -165,7 +168,7 @@ def _leaves(moments: ClusterMoments) -> tuple[Tensor | None, ...]:
     parts = (
         moments.counts,
         moments.offsets,
-        moments.spreads,
+        moments.summed_spreads,
         None if span is None else span.inside,
         None if span is None else span.distance,
     )
@@ -174,7 +177,7 @@ def _leaves(moments: ClusterMoments) -> tuple[Tensor | None, ...]:
 
 def _watched(moments: ClusterMoments, leaves: tuple[Tensor | None, ...]) -> ClusterMoments:
     counts, offsets, spreads, inside, distance = leaves
-    assert counts is not None and offsets is not None and spreads is not None
+    assert counts is not None and offsets is not None
     span = None
     known = moments.span_scatter
     if known is not None and inside is not None and distance is not None:

@@ -17,6 +17,8 @@ from maxsup_analysis.span import Span, span_of
 Kind = TypeVar("Kind", bound="ClusterMeans")
 # Beyond these lengths squares overflow or vanish, and directions are computed with care.
 LONGEST, SHORTEST = 1e150, 1e-150
+# The least variance of unit vectors in a class whose mean says it all: 1 - |mean|^2 has lost four of sixteen digits.
+LOOSE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,10 @@ class ClusterMeans:
     def select(self: Kind, chosen: Tensor) -> Kind:
         """The classes that a mask or an index names."""
         parts = {
-            field.name: getattr(self, field.name)[chosen]
+            field.name: value[chosen]
             for field in fields(self)
             if field.name not in ("origin", "span_scatter")
+            and (value := getattr(self, field.name)) is not None
         }
         return replace(self, **parts)
 
@@ -101,6 +104,12 @@ class ClassMeans:
 
     features: ClusterMeans
     directions: ClusterMeans
+
+    @lazy
+    def directions_are_loose(self) -> bool:
+        """Whether directions vary so much within each class that their spread follows from the length of their mean."""
+        several = self.directions.counts > 1
+        return bool((1 - self.directions.offsets[several].square().sum(1) > LOOSE).all())
 
 
 @dataclass(frozen=True)
@@ -124,10 +133,22 @@ class ClusterMoments(ClusterMeans):
     """Count, mean and sum of squared deviations of the points of each class.
 
     A class without points has count 0 and zeros.
+
+    summed_spreads: the sums of squared deviations; None where points have length one and vary enough for these to
+        follow from count and mean.
     """
 
-    spreads: Float64[Tensor, " K"]
+    summed_spreads: Float64[Tensor, " K"] | None
     span_scatter: SpanScatter | None = None
+
+    @lazy
+    def spreads(self) -> Float64[Tensor, " K"]:
+        """Sum of squared deviations in each class: of n points of length one, n (1 - |mean|^2)."""
+        if self.summed_spreads is not None:
+            return self.summed_spreads
+        spreads = self.counts * (1 - self.offsets.square().sum(1))
+        # One point has no spread, but what is left of it by rounding.
+        return spreads - torch.where(self.counts == 1, spreads.detach(), 0)
 
     @property
     def inside_span(self) -> Float64[Tensor, ""]:
@@ -168,12 +189,21 @@ class ClassMoments:
     scatter: Float64[Tensor, "D D"] | None = None
 
 
+def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
+    """Euclidean lengths, of numbers however large or small."""
+    lengths = torch.linalg.vector_norm(points, dim=1)
+    if _are_ordinary(lengths):
+        return lengths
+    largest = points.abs().amax(1, keepdim=True)
+    return largest[:, 0] * torch.linalg.vector_norm(points / torch.where(largest > 0, largest, 1), dim=1)
+
+
 def directions_of(
     points: Float64[Tensor, "B D"],
 ) -> tuple[Float64[Tensor, "B D"], Tensor]:
     """Points scaled to length one, and which of them have a length; the others stay zero."""
     lengths = torch.linalg.vector_norm(points, dim=1)
-    if len(lengths) and lengths.amin() > SHORTEST and lengths.amax() < LONGEST:
+    if _are_ordinary(lengths):
         return points * lengths.reciprocal()[:, None], torch.ones(len(points), dtype=torch.bool)
     # Scaled by the largest entry first, so that the squares neither overflow nor vanish.
     largest = points.abs().amax(1, keepdim=True)
@@ -181,3 +211,7 @@ def directions_of(
     lengths = torch.linalg.vector_norm(points, dim=1)
     nonzero = lengths > 0
     return points * torch.where(nonzero, lengths, 1).reciprocal()[:, None], nonzero
+
+
+def _are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:
+    return len(lengths) > 0 and bool(lengths.amin() > SHORTEST) and bool(lengths.amax() < LONGEST)

@@ -18,7 +18,7 @@ from maxsup_analysis.moments import (
     ClusterSums,
     directions_of,
 )
-from maxsup_analysis.rows import Blocks, RowBlocks, Rows, checked
+from maxsup_analysis.rows import Blocks, RowBlocks, Rows, require_finite, require_labels
 from maxsup_analysis.span import Span
 
 
@@ -159,13 +159,19 @@ def _first(rows: Rows) -> Float64[Tensor, " D"]:
 
 def _sums(rows: Rows, classes: int, origin: Float64[Tensor, " D"]) -> ClassSums:
     """Counts and sums of a block."""
-    counts, direction_counts = torch.zeros(2, classes, dtype=torch.float64)
+    require_labels(rows, classes)
+    counts = torch.bincount(rows.labels, minlength=classes).double()
+    direction_counts, finite = counts.clone(), True
     sums, direction_sums = torch.zeros(2, classes, len(origin), dtype=torch.float64)
     for tile in rows.tiles():
-        points, labels = checked(tile, classes).features.double(), tile.labels
+        points = tile.features.to(torch.float64, copy=True)
         directions, nonzero = directions_of(points)
-        counts += torch.bincount(labels, minlength=classes)
-        direction_counts += torch.bincount(labels[nonzero], minlength=classes)
-        sums.index_add_(0, labels, points - origin)
-        direction_sums.index_add_(0, labels, directions)
+        if not nonzero.all():
+            direction_counts -= torch.bincount(tile.labels[~nonzero], minlength=classes)
+        direction_sums.index_add_(0, tile.labels, directions)
+        sums.index_add_(0, tile.labels, points.sub_(origin))
+        # A sum is finite where all its numbers are, but for overflow: then a closer look.
+        finite = finite and (tile.logits is None or bool(tile.logits.sum(dtype=torch.float64).isfinite()))
+    if not (finite and sums.isfinite().all()):
+        require_finite(rows)
     return ClassSums(ClusterSums(counts, sums), ClusterSums(direction_counts, direction_sums))

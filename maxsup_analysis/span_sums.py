@@ -42,8 +42,10 @@ class SpanParts:
     def add(self, deviations: Float64[Tensor, "B D"]) -> None:
         """Take a tile along."""
         self.waiting.append(deviations.to(self.span.basis.dtype))
-        # As many rows as axes: then what has a row an axis, and comes from memory for each product, is no larger.
-        if sum(map(len, self.waiting)) >= min(self.span.rank, TOGETHER):
+        # As many rows as axes: then what has a row an axis, and comes from memory for each product, is no larger. More
+        # where the product with the coordinates is added too, which is as large as the basis.
+        enough = self.span.rank * (4 if self.errors else 1)
+        if sum(map(len, self.waiting)) >= min(enough, TOGETHER):
             self._project()
 
     def end_group(self) -> Float[Tensor, "B R"]:

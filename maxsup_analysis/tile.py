@@ -11,7 +11,7 @@ from torch import Tensor
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.halves import is_held_out
 from maxsup_analysis.lazy import lazy
-from maxsup_analysis.moments import directions_of
+from maxsup_analysis.moments import directions_of, lengths_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.span import Span
@@ -105,7 +105,8 @@ class Tile:
     @lazy
     def predictions(self) -> Int64[Tensor, " B"]:
         """The class of the largest logit; of several equal ones, the first."""
-        return self.logits.argmax(1)
+        stored = self.rows.logits
+        return (self.logits if stored is None else stored).max(1).indices
 
     @lazy
     def correct(self) -> Float64[Tensor, " B"]:
@@ -141,16 +142,26 @@ class Tile:
         return torch.linalg.vector_norm(self.deviations, dim=1).square_()
 
     @lazy
+    def lengths(self) -> Float64[Tensor, " B"]:
+        """Euclidean lengths of the features."""
+        return lengths_of(self.features)
+
+    @lazy
     def has_direction(self) -> Bool[Tensor, " B"]:
         """Which features are not zero vectors."""
-        return self._directed[1]
+        return self.lengths > 0
+
+    @lazy
+    def directions(self) -> Float64[Tensor, "B D"]:
+        """Features scaled to length one; zero vectors stay zero."""
+        return directions_of(self.features)[0]
 
     @lazy
     def direction_deviations(self) -> Float64[Tensor, "B D"]:
         """Unit-length features minus the mean of their class; zero for zero vectors."""
-        units, nonzero = self._directed
-        deviations = self.representation.means.directions.deviations(units, self.labels)
-        return deviations if nonzero.all() else deviations * nonzero[:, None]
+        members = self.has_direction
+        deviations = self.representation.means.directions.deviations(self.directions, self.labels)
+        return deviations if members.all() else deviations * members[:, None]
 
     @lazy
     def direction_squares(self) -> Float64[Tensor, " B"]:
@@ -202,7 +213,3 @@ class Tile:
 
     def _of_my_precision(self, span: Span) -> Span:
         return span if self.precision == torch.float64 else span.single
-
-    @lazy
-    def _directed(self) -> tuple[Float64[Tensor, "B D"], Bool[Tensor, " B"]]:
-        return directions_of(self.features)

@@ -39,7 +39,8 @@ ARROWS = {
         "gathering": "errors metrics moments representation rows span_sums tile wanted",
         "spectra": "lazy metrics representation tile",
         "linearisation": "errors gathering metrics moments representation spectra",
-        "influence": "gathering linearisation metrics moments representation rows spectra tile",
+        "moment_shares": "linearisation moments tile",
+        "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
         "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
         "subsets wanted",
         "measurements": "errors estimates influence metrics representation rows",
@@ -114,8 +115,8 @@ ARROWS = {
 CORE = (
     "losses", "sums", "lazy", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics",
     "held_out", "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching",
-    "wanted", "span_sums", "gathering", "spectra", "linearisation", "influence", "estimates", "measurements",
-    "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
+    "wanted", "span_sums", "gathering", "spectra", "linearisation", "moment_shares", "influence", "estimates",
+    "measurements",    "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

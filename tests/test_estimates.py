@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from maxsup_analysis import Measurements, measure
+from maxsup_analysis import Measurements, measure, moments
 from maxsup_analysis.estimates import NOT_ASKED, standard_error
 from maxsup_analysis.measurements import measure_representation, represent_arrays
 from maxsup_analysis.metrics import METRICS
@@ -56,6 +56,40 @@ def test_influence_is_the_derivative_with_respect_to_a_samples_weight(
         derivative = (heavier[name].value - lighter[name].value) / (2 / M)
         # Central differences of a smooth function of weights that sum to 120: the error is of order (1/m/40)^2.
         assert float(influence[i]) == pytest.approx(derivative, rel=2e-3, abs=2e-6)
+
+
+def test_directions_that_are_summed_are_those_that_follow_from_their_means(monkeypatch: pytest.MonkeyPatch):
+    """Spreads of unit vectors from their mean's length, and influences from products with features alone."""
+    monkeypatch.setattr(moments, "LOOSE", math.inf)
+    summed = DATA.measured()
+    for name, item in MEASURED.items():
+        assert summed[name].value == pytest.approx(item.value, rel=1e-12, abs=1e-15, nan_ok=True), name
+        if item.influence is not None:
+            other = summed[name].influence
+            assert other is not None
+            assert float((other - item.influence).norm()) <= 1e-10 * float(item.influence.norm()) + 1e-15, (
+                name
+            )
+
+
+@pytest.mark.parametrize("offset", [0.0, 3.0, 300.0])
+@pytest.mark.parametrize("spread", [1.0, 0.01])
+def test_influences_of_float32_are_those_of_float64(offset: float, spread: float):
+    """Whether means are near or far, and directions loose or not; a zero vector among them."""
+    data = cloud(4, 30, [40, 50, 20, 60], seed=9)
+    centres = np.stack([data.features[data.labels == k].mean(0) for k in range(4)])
+    features = (centres + offset)[data.labels] + spread * (data.features - centres[data.labels])
+    features[7] = 0
+    rows = (data.labels, data.logits, data.weight, data.bias)
+    narrow = measure(features.astype(np.float32), *rows, groups=("all",))
+    wide = measure(features.astype(np.float32).astype(np.float64), *rows, groups=("all",))
+    for name, item in wide.items():
+        if "scatter" in METRICS[name].needs:
+            continue  # functions of small eigenvalues of a product in float32
+        mine, theirs = narrow[name].influence, item.influence
+        assert (mine is None) == (theirs is None), name
+        if mine is not None and theirs is not None:
+            assert float((mine - theirs).norm()) <= 1e-5 * float(theirs.norm()) + 1e-12, name
 
 
 @pytest.mark.parametrize("name", ["d_within_unbiased", "class_separation", "nc1_pinv", "cdnv"])

@@ -20,7 +20,7 @@ from maxsup_analysis.feature_store.writing import StorePlan, write_store
 from maxsup_analysis.files import require_absent
 from maxsup_analysis.measurements import require_shapes
 from maxsup_analysis.representation import Head, class_numbers, head_of
-from maxsup_analysis.rows import Rows, checked
+from maxsup_analysis.rows import Rows, require_finite, require_labels
 from maxsup_analysis.version import __version__
 
 # The layer of a store that was made of logits alone.
@@ -190,7 +190,9 @@ def _require_right(batch: Batch, classes: int) -> None:
         raise InputError(
             f"expected {classes} logits a sample, one a class, got {batch.logits.shape[1]}; check the classes"
         )
-    checked(Rows(batch.ids.numpy(), batch.labels, batch.features, batch.logits), classes)
+    rows = Rows(batch.ids.numpy(), batch.labels, batch.features, batch.logits)
+    require_labels(rows, classes)
+    require_finite(rows)
 
 
 def _kept(values: Tensor) -> Tensor:
