@@ -100,7 +100,7 @@ def _swept(
     gathered = gather(representation, Wanted.by(metrics, representation.samples, errors=errors))
     representation = replace(representation, moments=moments_of(representation, gathered))
     matrices: set[Matrix] = {metric.matrix for metric in metrics if isinstance(metric, SpectralMetric)}
-    spectra = spectra_of(representation, matrices) if matrices else None
+    spectra = spectra_of(representation, matrices, errors=errors) if matrices else None
     entries = linearise(representation, gathered, spectra, metrics, errors=errors)
     if not errors:
         return [(entry, None) for entry in entries], None

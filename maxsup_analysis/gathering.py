@@ -1,12 +1,13 @@
 """The second sweep over the rows: with the class means known, all sums that metrics are functions of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from operator import add, iadd
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from scipy.linalg import blas
 from torch import Tensor
 
@@ -56,12 +57,18 @@ class Gathered:
     kept: Kept
 
     def __add__(self, other: "Gathered") -> "Gathered":
+        return self._sum(other, add)
+
+    def __iadd__(self, other: "Gathered") -> "Gathered":
+        return self._sum(other, iadd)
+
+    def _sum(self, other: "Gathered", plus: Callable) -> "Gathered":
         return Gathered(
-            self.spreads + other.spreads,
-            _sum(self.direction_spreads, other.direction_spreads),
-            _sum(self.span, other.span),
-            _sum(self.direction_span, other.direction_span),
-            _sum(self.scatter, other.scatter),
+            plus(self.spreads, other.spreads),
+            _both(plus, self.direction_spreads, other.direction_spreads),
+            _both(plus, self.span, other.span),
+            _both(plus, self.direction_span, other.direction_span),
+            _both(plus, self.scatter, other.scatter),
             {name: added(total, other.totals[name]) for name, total in self.totals.items()},
             self.kept + other.kept,
         )
@@ -121,8 +128,8 @@ def attempted(function, *arguments: object) -> Outcome:  # noqa: ANN001
         return reason.with_traceback(None)
 
 
-def _sum(first, second):  # noqa: ANN001, ANN202
-    return None if first is None or second is None else first + second
+def _both(plus, first, second):  # noqa: ANN001, ANN202
+    return None if first is None or second is None else plus(first, second)
 
 
 def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
@@ -132,7 +139,11 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
     whole = Tile(rows, representation)
     span = SpanParts(whole.span, wanted.errors) if wanted.places else None
     direction_span = SpanParts(whole.direction_span, wanted.errors) if wanted.direction_span else None
-    deviations: list[Tensor] = []
+    # One matrix of the block: a product of many rows at once.
+    deviations = (
+        whole.rows.features.new_empty(rows.features.shape, dtype=whole.precision) if wanted.scatter else None
+    )
+    seen = 0
     rank = whole.span.rank if wanted.places else 1
     for group in rows.cut(max(PLACES // max(rank, 1), FEWEST)):
         for part in group.tiles():
@@ -144,8 +155,9 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
                 span.add(tile.deviations)
             if direction_span is not None:
                 direction_span.add(tile.direction_deviations)
-            if wanted.scatter:
-                deviations.append(tile.deviations.to(whole.precision))
+            if deviations is not None:
+                deviations[seen : seen + len(part)] = tile.deviations
+                seen += len(part)
             of_samples.look(tile, geometric=True)
         places = None if span is None else span.end_group()
         if direction_span is not None:
@@ -163,7 +175,7 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
         None if direction_squares is None else _by_class(direction_squares, rows.labels, K),
         span.sums if span is not None and wanted.span else None,
         None if direction_span is None else direction_span.sums,
-        _products(deviations) if wanted.scatter else None,
+        None if deviations is None else _products(deviations),
         of_samples.totals,
         Kept(
             of_samples.joined,
@@ -218,9 +230,9 @@ def _all_joined(parts: Sequence[Outcome]) -> Outcome:
     return torch.cat([part for part in parts if not isinstance(part, Undefined)])
 
 
-def _products(deviations: Sequence[Tensor]) -> Float64[Tensor, "D D"]:
+def _products(deviations: Float[Tensor, "B D"]) -> Float64[Tensor, "D D"]:
     """The upper half of the sum of d d^T: a symmetric rank-k update does half the work of a product."""
-    block = np.asfortranarray(torch.cat(list(deviations)).numpy().T)
+    block = np.asfortranarray(deviations.numpy().T)
     (update,) = blas.get_blas_funcs(["syrk"], [block])
     return torch.from_numpy(np.asarray(update(1.0, block)).T.astype(np.float64))
 

@@ -5,6 +5,7 @@ mean of their class: a common offset of the features, however large, costs no di
 """
 
 from dataclasses import dataclass, fields, replace
+from operator import iadd
 from typing import TypeVar
 
 import torch
@@ -31,6 +32,9 @@ class ClusterSums:
     def __add__(self, other: "ClusterSums") -> "ClusterSums":
         return ClusterSums(self.counts + other.counts, self.sums + other.sums)
 
+    def __iadd__(self, other: "ClusterSums") -> "ClusterSums":
+        return ClusterSums(self.counts.add_(other.counts), self.sums.add_(other.sums))
+
     def means(self, origin: Float64[Tensor, " D"]) -> "ClusterMeans":
         """The mean of each class; zeros, which count 0 says not to look at, where it has no point."""
         return ClusterMeans(origin, self.counts, self.sums / self.counts.clamp(min=1)[:, None])
@@ -46,6 +50,9 @@ class ClassSums:
     def __add__(self, other: "ClassSums") -> "ClassSums":
         return ClassSums(self.features + other.features, self.directions + other.directions)
 
+    def __iadd__(self, other: "ClassSums") -> "ClassSums":
+        return ClassSums(iadd(self.features, other.features), iadd(self.directions, other.directions))
+
 
 @dataclass(frozen=True)
 class ClusterMeans:
@@ -59,6 +66,11 @@ class ClusterMeans:
     def means(self) -> Float64[Tensor, "K D"]:
         """Class means; `offsets` and `centred_means` are exact under a common offset, these are rounded."""
         return self.origin + self.offsets
+
+    @lazy
+    def lengths(self) -> Float64[Tensor, " K"]:
+        """Euclidean lengths of the class means."""
+        return torch.linalg.vector_norm(self.means, dim=1)
 
     @property
     def centred_means(self) -> Float64[Tensor, "K D"]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
@@ -33,6 +33,21 @@ class Head:
         """What the head makes of features."""
         logits = features @ self.weight.T
         return logits if self.bias is None else logits + self.bias
+
+    @lazy
+    def directions(self) -> tuple[Float64[Tensor, "K D"], Bool[Tensor, " K"]]:
+        """The rows scaled to length one, and which of them have a length; the others stay zero."""
+        return directions_of(self.weight)
+
+    @lazy
+    def single(self) -> Float[Tensor, "K D"]:
+        """The rows in float32."""
+        return self.weight.float()
+
+    @lazy
+    def longest(self) -> float:
+        """The length of the longest row."""
+        return float(torch.linalg.vector_norm(self.weight, dim=1).max())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What samples add to the scatter in the span of the class means, tile by tile."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import add, iadd
 
 import torch
 from jaxtyping import Float, Float64
@@ -21,7 +23,13 @@ class SpanSums:
     crossed: Float64[Tensor, "D R"] | None = None
 
     def __add__(self, other: "SpanSums") -> "SpanSums":
-        crossed = None if self.crossed is None or other.crossed is None else self.crossed + other.crossed
+        return self._sum(other, add)
+
+    def __iadd__(self, other: "SpanSums") -> "SpanSums":
+        return self._sum(other, iadd)
+
+    def _sum(self, other: "SpanSums", plus: Callable[[Tensor, Tensor], Tensor]) -> "SpanSums":
+        crossed = None if self.crossed is None or other.crossed is None else plus(self.crossed, other.crossed)
         return SpanSums(self.inside + other.inside, self.distance + other.distance, crossed)
 
 

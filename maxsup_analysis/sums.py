@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from itertools import islice
-from operator import add
+from operator import iadd
 from typing import Protocol, TypeVar, runtime_checkable
 
 RUN = 16
@@ -22,7 +22,7 @@ Sum = TypeVar("Sum", bound=Adds)
 
 
 def added(parts: Iterable[Sum]) -> Sum | None:
-    """The sum of values that add; None where there are none.
+    """The sum of values that add; None where there are none. They are spent: what adds in place does.
 
     They are added in runs of 16, the sums of runs again in runs of 16, and so on. So the order depends on
     their number only, and a cluster, whose workers add a run each, comes to the same bits.
@@ -39,4 +39,4 @@ def added(parts: Iterable[Sum]) -> Sum | None:
 
 def _sums_of_runs(parts: Iterator[Sum]) -> Iterator[Sum]:
     """One sum at a time, each in order: no more than a run's sum and the next part are in memory."""
-    return (reduce(add, islice(parts, RUN - 1), first) for first in parts)
+    return (reduce(iadd, islice(parts, RUN - 1), first) for first in parts)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from operator import add
+from operator import add, iadd
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
 
@@ -131,10 +131,11 @@ class Sweep(Generic[T]):
 
 def _sum_of_run(sweep: Sweep[Sum], start: int) -> Sum:
     """The sum over the run of shards that begins there, added as in `sums.added`."""
-    return reduce(add, map(sweep.block, range(start, min(start + RUN, len(sweep.readers)))))
+    return reduce(iadd, map(sweep.block, range(start, min(start + RUN, len(sweep.readers)))))
 
 
 def _sum(parts: Sequence[Sum]) -> Sum:
+    # Not in place: they are the scheduler's, who may ask for them again.
     return reduce(add, parts)
 
 

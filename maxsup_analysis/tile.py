@@ -109,6 +109,19 @@ class Tile:
         return (self.logits if stored is None else stored).max(1).indices
 
     @lazy
+    def predictions_without_bias(self) -> Int64[Tensor, " B"]:
+        """The class whose row of the head has the largest product with the features; of equal ones, the first."""
+        head = self.representation.known_head
+        features = self.rows.features.to(self.precision)
+        weight = head.weight if self.precision == torch.float64 else head.single
+        lengths = torch.linalg.vector_norm(features, dim=1)
+
+        def in_full(which: Tensor) -> Tensor:
+            return self.rows.features[which].double() @ head.weight.T
+
+        return _largest(features @ weight.T, lengths * head.longest, in_full)
+
+    @lazy
     def correct(self) -> Float64[Tensor, " B"]:
         """1 where the prediction is the label, else 0."""
         return (self.predictions == self.labels).double()
@@ -156,6 +169,10 @@ class Tile:
         """Features scaled to length one; zero vectors stay zero."""
         return directions_of(self.features)[0]
 
+    def along_direction(self, vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, " B"]:
+        """The product of each direction with the vector of its class; 0 for zero vectors."""
+        return torch.linalg.vecdot(self.directions, vectors.index_select(0, self.labels))
+
     @lazy
     def direction_deviations(self) -> Float64[Tensor, "B D"]:
         """Unit-length features minus the mean of their class; zero for zero vectors."""
@@ -196,20 +213,33 @@ class Tile:
         places = self.coordinates + corners.index_select(0, torch.searchsorted(occupied, self.labels))
         halves = self.span.halves
         scores = torch.addmm(-halves, places, corners.T)
-        best, chosen = scores.max(1)
-        if scores.dtype == torch.float32 and len(occupied) > 1:
-            second = scores.scatter_(1, chosen[:, None], -torch.inf).amax(1)
-            doubtful = best - second <= DOUBTFUL * (places.square().sum(1) + 2 * halves.max())
-            if doubtful.any():
-                chosen[doubtful] = self._nearest_in_full(doubtful)
-        return occupied[chosen]
+        sizes = places.square().sum(1) + 2 * halves.max()
+        return occupied[_largest(scores, sizes, self._nearness)]
 
-    def _nearest_in_full(self, which: Tensor) -> Int64[Tensor, " S"]:
-        """The same in float64."""
+    def _nearness(self, which: Tensor) -> Float64[Tensor, "S M"]:
+        """What `nearest` compares, in float64."""
         means = self.representation.class_means
         points = (self.rows.features[which].double() - means.origin) - means.offsets.mean(0)
         centred = means.centred_means
-        return (points @ centred.T - centred.square().sum(1) / 2).argmax(1)
+        return points @ centred.T - centred.square().sum(1) / 2
 
     def _of_my_precision(self, span: Span) -> Span:
         return span if self.precision == torch.float64 else span.single
+
+
+def _largest(
+    scores: Float[Tensor, "B K"], sizes: Float[Tensor, " B"], in_full: Callable[[Tensor], Tensor]
+) -> Int64[Tensor, " B"]:
+    """Where the largest score of each row is, the first of equal ones.
+
+    Scores of float32 that are too close to tell apart, with respect to the sizes of what was multiplied, are
+    computed again in float64.
+    """
+    best, chosen = scores.max(1)
+    if scores.dtype == torch.float32 and scores.shape[1] > 1:
+        second = scores.scatter_(1, chosen[:, None], -torch.inf).amax(1)
+        # Also where float32 has overflowed.
+        doubtful = ~(best - second > DOUBTFUL * sizes)
+        if doubtful.any():
+            chosen[doubtful] = in_full(doubtful).max(1).indices
+    return chosen

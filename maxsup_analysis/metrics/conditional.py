@@ -34,6 +34,7 @@ def _mean_of(totals: Float64[Tensor, " 2"], members: str) -> Tensor:
     source=OURS,
     collapsed=0.0,
     differs="in the units of the features",
+    needs=("features",),
     over=("all", "correct", "wrong"),
 )
 def distance_to_own_mean(tile: Tile) -> Float64[Tensor, " B"]:
@@ -53,6 +54,7 @@ def distance_to_own_mean(tile: Tile) -> Float64[Tensor, " B"]:
     source=OURS,
     collapsed=0.0,
     differs="in the units of the features",
+    needs=("features",),
 )
 def distance_to_predicted_mean(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean Euclidean distance of a sample from the mean of the class that it is taken for.
@@ -70,6 +72,7 @@ def distance_to_predicted_mean(tile: Tile) -> Float64[Tensor, "B 2"]:
     source=OURS,
     collapsed=None,
     differs="in the units of the features",
+    needs=("features",),
 )
 def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean Euclidean distance of a wrongly classified sample from the mean of the class that it is taken for.
@@ -86,6 +89,7 @@ def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     source=OURS,
     collapsed=0.0,
     differs="in units of the distance between class means",
+    needs=("features",),
     over=("all", "correct", "wrong"),
 )
 def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
@@ -104,6 +108,7 @@ def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     source=OURS,
     collapsed=0.0,
     differs="in units of the distance between class means",
+    needs=("features",),
 )
 def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance from the mean of the predicted class, for each unit of distance between class means.
@@ -122,6 +127,7 @@ def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     source=OURS,
     collapsed=None,
     differs="in units of the distance between class means",
+    needs=("features",),
 )
 def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance of wrong samples from the predicted mean, for each unit of distance between class means.
@@ -139,6 +145,7 @@ def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 
     formula="1/N sum_i cos(h_i, d_(y_i)), d_k = 1/n_k sum_(j in k) h_j / norm(h_j)",
     source=OURS,
     collapsed=1.0,
+    needs=("features",),
 )
 def cosine_to_own_direction(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean cosine between a sample and the direction of its class.
@@ -156,6 +163,7 @@ def cosine_to_own_direction(tile: Tile) -> Float64[Tensor, "B 2"]:
     formula="1/N_c sum_(i: hat(y)_i = y_i) cos(h_i, d_(y_i))",
     source=OURS,
     collapsed=1.0,
+    needs=("features",),
 )
 def cosine_to_own_direction_correct(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean cosine between a sample and the direction of its class; correctly classified samples only.
@@ -172,6 +180,7 @@ def cosine_to_own_direction_correct(tile: Tile) -> Float64[Tensor, "B 2"]:
     formula="1/N_w sum_(i: hat(y)_i != y_i) cos(h_i, d_(y_i))",
     source=OURS,
     collapsed=None,
+    needs=("features",),
 )
 def cosine_to_own_direction_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean cosine between a sample and the direction of its class; wrongly classified samples only.
@@ -188,9 +197,12 @@ def _distances_to_own(tile: Tile) -> Float64[Tensor, " B"]:
 
 def _distances_to_predicted(tile: Tile) -> Float64[Tensor, "B 2"]:
     """The distance of each sample whose predicted class has a mean and 1; zeros for the others."""
-    means = tile.representation.means.features
+    means, wrong = tile.representation.means.features, tile.predictions != tile.labels
     members = (means.counts[tile.predictions] > 0).double()
-    distances = torch.linalg.vector_norm(means.deviations(tile.features, tile.predictions), dim=1)
+    distances = tile.once(_distances_to_own).clone()
+    # Right ones are as far from their own mean.
+    others = means.deviations(tile.features[wrong], tile.predictions[wrong])
+    distances[wrong] = torch.linalg.vector_norm(others, dim=1)
     return torch.stack([distances * members, members], 1)
 
 
@@ -209,13 +221,10 @@ def _distance_between_means(tile: Tile) -> Tensor:
 def _cosines(tile: Tile) -> Float64[Tensor, "B 2"]:
     """The cosine of each sample that has a direction and 1; zeros for the others."""
     representation, members = tile.representation, tile.has_direction
-    directions = representation.means.directions
-    centres = directions.origin + directions.offsets[tile.labels]
-    lengths = torch.linalg.vector_norm(centres, dim=1)
+    lengths = representation.means.directions.lengths.index_select(0, tile.labels)
     if (cancelled := (lengths.square() <= NEGLIGIBLE) & members).any():
         name = representation.class_names[int(tile.labels[cancelled][0])]
         raise Undefined(f"the directions of the samples of class {name} cancel, so it has no direction")
-    along = ((tile.direction_deviations + centres) * centres).sum(1)
     # A class of zero vectors only has no length.
-    cosines = torch.where(members, along, 0) / torch.where(members, lengths, 1)
+    cosines = tile.along_direction(representation.means.directions.means) / torch.where(members, lengths, 1)
     return torch.stack([cosines, members.double()], 1)

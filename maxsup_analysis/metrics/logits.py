@@ -11,7 +11,6 @@ from torch import Tensor
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.losses import error_amplification, regularisation
 from maxsup_analysis.metrics.metric import Subset, mean_metric, moment_metric, total_metric
-from maxsup_analysis.moments import directions_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile
 
@@ -152,7 +151,7 @@ def feature_norm(tile: Tile) -> Float64[Tensor, " B"]:
 
     Euclidean, not centred, the mean of the norms and not the norm of a mean; zero vectors count as 0.
     """
-    return torch.linalg.vector_norm(tile.features, dim=1)
+    return tile.lengths
 
 
 @mean_metric(
@@ -221,10 +220,9 @@ def cosine_to_head(tile: Tile) -> Float64[Tensor, "B 2"]:
     logits that shrink by length from those that shrink by angle. Neither features nor rows are centred. Features that
     are zero vectors are left out; undefined where the row of a class that has samples is zero.
     """
-    rows, has_row = directions_of(tile.representation.known_head.weight)
+    rows, has_row = tile.representation.known_head.directions
     if not has_row[tile.labels].all():
         label = int(tile.labels[~has_row[tile.labels]][0])
         name = tile.representation.class_names[label]
         raise Undefined(f"the head's row of class {name} is zero, which has no direction")
-    units, nonzero = directions_of(tile.features)
-    return torch.stack([(units * rows[tile.labels]).sum(1), nonzero.double()], 1)
+    return torch.stack([tile.along_direction(rows), tile.has_direction.double()], 1)

@@ -57,8 +57,7 @@ def nc4_agreement_without_bias(tile: Tile) -> Float64[Tensor, " B"]:
     Of several equal products the first class counts. Equal to nc4_agreement where the head has no bias. The class
     means count as given in the standard error.
     """
-    decisions = (tile.features @ tile.representation.known_head.weight.T).argmax(1)
-    return (tile.nearest == decisions).double()
+    return (tile.nearest == tile.predictions_without_bias).double()
 
 
 @moment_metric(
