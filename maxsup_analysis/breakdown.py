@@ -180,7 +180,7 @@ def _effective_ranks(representation: Representation) -> Float64[Tensor, " M"]:
     ranks = []
     for _, rows in class_rows(representation.blocks, representation.means.features.counts):
         try:
-            ranks.append(effective_rank_within(class_spectrum(rows.features).values).item())
+            ranks.append(effective_rank_within(class_spectrum(rows.features, shares=False).values).item())
         except Undefined:
             ranks.append(math.nan)
     return torch.tensor(ranks, dtype=torch.float64)

@@ -79,7 +79,7 @@ def class_averages(
     running = [_Running() for _ in metrics]
     for label, rows in class_rows(representation.blocks, counts):
         try:
-            spectrum = class_spectrum(rows.features)
+            spectrum = class_spectrum(rows.features, shares=errors)
         except Undefined as reason:
             return [ClassAverage(math.nan, None, str(reason)) for _ in metrics]
         places = order[starts[label] : starts[label] + len(rows)]

@@ -49,11 +49,13 @@ def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Itera
     missing = {label: int(wanted[label]) for label in classes if wanted[label] > 0}
     parts: dict[int, list[Rows]] = {label: [] for label in missing}
     for rows in blocks.map(partial(_first_of_classes, classes=classes, limit=int(wanted.max()))):
-        for label in rows.labels.unique().tolist():
+        start = 0
+        for label, number in zip(*(found.tolist() for found in _runs(rows.labels)), strict=True):
             if missing[label] > 0:
-                part = rows.take((rows.labels == label).nonzero()[: missing[label], 0])
+                part = rows.part(slice(start, start + min(number, missing[label])))
                 parts[label].append(part)
                 missing[label] -= len(part)
+            start += number
         if not any(missing.values()):
             break
     while parts:
@@ -61,21 +63,19 @@ def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Itera
         yield label, _joined(parts.pop(label))
 
 
+def _runs(labels: Int64[Tensor, " B"]) -> tuple[Tensor, Tensor]:
+    """Each label and how often it comes, of sorted ones."""
+    return labels.unique_consecutive(return_counts=True)
+
+
 def _first_of_classes(rows: Rows, classes: range, limit: int) -> Rows:
-    """The first rows of a block of each of some classes, without their logits."""
+    """The first rows of a block of each of some classes, class after class, without their logits."""
     chosen = ((rows.labels >= classes.start) & (rows.labels < classes.stop)).nonzero()[:, 0]
-    chosen = chosen[_places(rows.labels[chosen]) < limit]
-    return Rows(rows.ids, rows.labels, rows.features).take(chosen)
-
-
-def _places(labels: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
-    """How many earlier ones have the same label."""
-    order = labels.argsort(stable=True)
-    counts = labels[order].unique_consecutive(return_counts=True)[1]
+    chosen = chosen[rows.labels[chosen].argsort(stable=True)]
+    counts = _runs(rows.labels[chosen])[1]
     starts = (counts.cumsum(0) - counts).repeat_interleave(counts)
-    places = torch.empty_like(labels)
-    places[order] = torch.arange(len(labels)) - starts
-    return places
+    chosen = chosen[torch.arange(len(chosen)) - starts < limit]
+    return Rows(rows.ids, rows.labels, rows.features).take(chosen)
 
 
 def _joined(parts: list[Rows]) -> Rows:

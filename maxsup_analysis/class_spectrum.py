@@ -15,22 +15,25 @@ class ClassSpectrum:
 
     values: the min(n - 1, D) largest, never negative; the others are zero.
     shares: how much of each is due to each sample, (v_j d_i)^2 / n for the eigenvector v_j; their sum over
-        samples is the eigenvalue.
+        samples is the eigenvalue. None where they were not asked for.
     """
 
     values: Float64[Tensor, " R"]
-    shares: Float64[Tensor, "n R"]
+    shares: Float64[Tensor, "n R"] | None
 
     def influence(self, gradient: Float64[Tensor, " R"]) -> Float64[Tensor, " n"]:
         """Of each sample on a function of the eigenvalues: its derivative with respect to the weight of the sample.
 
         The mean moves with the weights, to no effect of first order: d value_j = share_ij - value_j / n.
         """
+        assert self.shares is not None, "influences were asked for"
         return self.shares @ gradient - self.values @ gradient / len(self.shares)
 
 
-def class_spectrum(features: Float[Tensor, "n D"]) -> ClassSpectrum:
+def class_spectrum(features: Float[Tensor, "n D"], *, shares: bool = True) -> ClassSpectrum:
     """The spectrum of one class; of no eigenvalue where it has one sample.
+
+    shares: whether each sample's are wanted.
 
     Raises Undefined where squares overflow.
 
@@ -41,11 +44,13 @@ def class_spectrum(features: Float[Tensor, "n D"]) -> ClassSpectrum:
     """
     n, D = features.shape
     # As seen from one of them: a common offset costs no digits.
-    seen = features.double() - features[0].double()
-    deviations = seen - seen.mean(0)
+    seen = features.to(torch.float64, copy=True).sub_(features[0].double())
+    deviations = seen.sub_(seen.mean(0))
     gram = (deviations @ deviations.T if n <= D else deviations.T @ deviations) / n
     if not gram.isfinite().all():
         raise Undefined("squares of the features leave the range of float64; scale them")
+    if not shares:
+        return ClassSpectrum(torch.linalg.eigvalsh(gram).flip(0)[: min(n - 1, D)].clamp(min=0), None)
     values, axes = (part.flip(-1)[..., : min(n - 1, D)] for part in torch.linalg.eigh(gram))
     values = values.clamp(min=0)
     if n <= D:

@@ -186,7 +186,7 @@ def _leans_on_singletons(entry: Linearised, representation: Representation) -> b
     """Whether the metric depends on a class that has one sample, whose spread nobody knows."""
     single = representation.means.features.counts == 1
     gradient = entry.gradient
-    if not isinstance(gradient, MomentGradient) or gradient.scatter is not None or gradient.in_span:
+    if not isinstance(gradient, MomentGradient) or gradient.in_scatter:
         return bool(single.any())
     touched = [part for part in (gradient.features.touched, gradient.directions.touched) if part is not None]
     return any(bool((part & single).any()) for part in touched)

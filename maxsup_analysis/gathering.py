@@ -5,10 +5,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import add, iadd
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int64
-from scipy.linalg import blas
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
@@ -22,6 +20,7 @@ from maxsup_analysis.wanted import Wanted
 
 Outcome = Tensor | Undefined
 PLACES = 2**20  # coordinates that are kept until the logits are looked at
+STRIP = 256  # columns of the scatter that are computed at once
 
 
 @dataclass(frozen=True)
@@ -231,16 +230,19 @@ def _all_joined(parts: Sequence[Outcome]) -> Outcome:
 
 
 def _products(deviations: Float[Tensor, "B D"]) -> Float64[Tensor, "D D"]:
-    """The upper half of the sum of d d^T: a symmetric rank-k update does half the work of a product."""
-    block = np.asfortranarray(deviations.numpy().T)
-    (update,) = blas.get_blas_funcs(["syrk"], [block])
-    return torch.from_numpy(np.asarray(update(1.0, block)).T.astype(np.float64))
+    """The upper half of the sum of d d^T: some columns at a time, with those to their right, is half a product."""
+    D = deviations.shape[1]
+    half = torch.zeros(D, D, dtype=deviations.dtype)
+    for start in range(0, D, STRIP):
+        strip = deviations[:, start : start + STRIP]
+        torch.mm(strip.T, deviations[:, start:], out=half[start : start + STRIP, start:])
+    return half.double()
 
 
 def _mirrored(half: Float64[Tensor, "D D"]) -> Float64[Tensor, "D D"]:
-    """A symmetric matrix from one of its triangles."""
-    lower = half.tril()
-    return lower + lower.tril(-1).T
+    """A symmetric matrix from its upper half."""
+    upper = half.triu()
+    return upper + upper.triu(1).T
 
 
 def _moments(

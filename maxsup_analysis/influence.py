@@ -94,6 +94,7 @@ class _Plan:
     moments: Tensor
     of_moments: MomentPlan | None
     scatters: tuple[tuple[int, Tensor], ...]
+    forms: tuple[tuple[int, Tensor, Tensor], ...]
     samples: tuple[tuple[int, SampleMetric, Tensor], ...]
     spectra: tuple[tuple[tuple[int, ...], Spectrum, Tensor], ...]
     size: int
@@ -111,6 +112,7 @@ class _Plan:
             torch.tensor([n for n, _ in of_moments], dtype=torch.long),
             MomentPlan.of(gradients, representation.known_moments, dtype) if gradients else None,
             tuple((n, one.scatter.to(dtype)) for n, one in of_moments if one.scatter is not None),
+            tuple((n, vectors.to(dtype), slope) for n, one in of_moments for vectors, slope in one.forms),
             tuple(
                 (n, one.metric, one.gradient)
                 for n, one in enumerate(entries)
@@ -157,6 +159,9 @@ def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
     for n, slope in plan.scatters:
         deviations = tile.deviations.to(slope.dtype)
         shares[:, n] += (deviations @ slope * deviations).sum(1, dtype=torch.float64)
+    for n, vectors, slope in plan.forms:
+        products = tile.deviations.to(vectors.dtype) @ vectors.T
+        shares[:, n] += products.square_().double() @ slope
     for n, metric, gradient in plan.samples:
         shares[:, n] = metric.shares(tile, gradient)
     for chosen, spectrum, gradients in plan.spectra:

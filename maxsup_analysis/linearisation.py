@@ -42,22 +42,27 @@ class ClusterGradient:
 
 @dataclass(frozen=True)
 class MomentGradient:
-    """Derivatives of a metric with respect to the moments."""
+    """Derivatives of a metric with respect to the moments.
+
+    forms: vectors that the scatter was looked at along, and the derivatives with respect to what was seen.
+    """
 
     features: ClusterGradient
     directions: ClusterGradient
     scatter: Float64[Tensor, "D D"] | None
+    forms: tuple[tuple[Float64[Tensor, "R D"], Float64[Tensor, " R"]], ...] = ()
 
     @property
-    def in_span(self) -> bool:
-        """Whether the scatter in the span of the class means matters: that of every class."""
+    def in_scatter(self) -> bool:
+        """Whether the scatter matters, or its part in the span of the class means: that of every class."""
         parts = (
+            self.scatter,
             self.features.inside,
             self.features.distance,
             self.directions.inside,
             self.directions.distance,
         )
-        return any(part is not None for part in parts)
+        return bool(self.forms) or any(part is not None for part in parts)
 
 
 Gradient = MomentGradient | Tensor
@@ -86,6 +91,8 @@ def linearise(
     errors: bool,
 ) -> list[Linearised]:
     """Value and, where errors are wanted, gradient of each metric."""
+    if errors:
+        representation = _watched(representation)
     evaluate = partial(
         _evaluated, representation=representation, gathered=gathered, spectra=spectra, errors=errors
     )
@@ -143,43 +150,57 @@ def _vector_gradient(
 def _moment_gradient(
     metric: MomentMetric, representation: Representation, *, errors: bool
 ) -> tuple[float, MomentGradient | None]:
-    moments = representation.known_moments
     if not errors:
         return metric.value(representation).item(), None
-    features, directions = _leaves(moments.features), _leaves(moments.directions)
-    scatter = None if moments.scatter is None else moments.scatter.detach().clone().requires_grad_()
-    watched = ClassMoments(
-        _watched(moments.features, features), _watched(moments.directions, directions), scatter
-    )
-    value = metric.value(replace(representation, moments=watched))
-    leaves = [leaf for leaf in (*features, *directions, scatter) if leaf is not None]
+    moments = representation.known_moments
+    forms = moments.forms
+    assert forms is not None, "where standard errors are wanted, moments are watched"
+    forms.clear()
+    value = metric.value(representation)
+    watched = (*_leaves(moments.features), *_leaves(moments.directions), moments.scatter)
+    leaves = [leaf for leaf in watched if leaf is not None] + [zeros for _, zeros in forms]
     # A metric of the head alone depends on no sample.
     found: Sequence[Tensor | None] = [None] * len(leaves)
     if value.requires_grad:
-        found = torch.autograd.grad(value, leaves, allow_unused=True)
+        # What metrics share, such as the centred means, is differentiated more than once.
+        found = torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=True)
     gradients = iter(found)
-    parts = [None if leaf is None else next(gradients) for leaf in (*features, *directions, scatter)]
-    return value.item(), MomentGradient(ClusterGradient(*parts[:5]), ClusterGradient(*parts[5:10]), parts[10])
-
-
-def _leaves(moments: ClusterMoments) -> tuple[Tensor | None, ...]:
-    """What a metric of moments is differentiated by, in the order of ClusterGradient."""
-    span = moments.span_scatter
-    parts = (
-        moments.counts,
-        moments.offsets,
-        moments.summed_spreads,
-        None if span is None else span.inside,
-        None if span is None else span.distance,
+    parts = [None if leaf is None else next(gradients) for leaf in watched]
+    seen = tuple(
+        (vectors, slope) for (vectors, _), slope in zip(forms, gradients, strict=True) if slope is not None
     )
-    return tuple(None if part is None else part.detach().clone().requires_grad_() for part in parts)
+    return value.item(), MomentGradient(
+        ClusterGradient(*parts[:5]), ClusterGradient(*parts[5:10]), parts[10], seen
+    )
 
 
-def _watched(moments: ClusterMoments, leaves: tuple[Tensor | None, ...]) -> ClusterMoments:
-    counts, offsets, spreads, inside, distance = leaves
+def _watched(representation: Representation) -> Representation:
+    """The same, of whose moments derivatives are wanted."""
+    moments = representation.known_moments
+    scatter = None if moments.scatter is None else moments.scatter.detach().requires_grad_()
+    features, directions = _watched_cluster(moments.features), _watched_cluster(moments.directions)
+    return replace(representation, moments=ClassMoments(features, directions, scatter, []))
+
+
+def _watched_cluster(moments: ClusterMoments) -> ClusterMoments:
+    counts, offsets, spreads, inside, distance = (
+        None if part is None else part.detach().requires_grad_() for part in _leaves(moments)
+    )
     assert counts is not None and offsets is not None
     span = None
     known = moments.span_scatter
     if known is not None and inside is not None and distance is not None:
         span = SpanScatter(inside, distance, known.inside_slope, known.distance_slope)
     return ClusterMoments(moments.origin, counts, offsets, spreads, span)
+
+
+def _leaves(moments: ClusterMoments) -> tuple[Tensor | None, ...]:
+    """What a metric of moments is differentiated by, in the order of ClusterGradient."""
+    span = moments.span_scatter
+    return (
+        moments.counts,
+        moments.offsets,
+        moments.summed_spreads,
+        None if span is None else span.inside,
+        None if span is None else span.distance,
+    )

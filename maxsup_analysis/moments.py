@@ -72,7 +72,7 @@ class ClusterMeans:
         """Euclidean lengths of the class means."""
         return torch.linalg.vector_norm(self.means, dim=1)
 
-    @property
+    @lazy
     def centred_means(self) -> Float64[Tensor, "K D"]:
         """Class means minus their average, classes weighing equally; exact under a common offset."""
         return self.offsets - self.offsets.mean(0)
@@ -94,6 +94,8 @@ class ClusterMeans:
 
     def select(self: Kind, chosen: Tensor) -> Kind:
         """The classes that a mask or an index names."""
+        if chosen.dtype == torch.bool and chosen.all():
+            return self
         parts = {
             field.name: value[chosen]
             for field in fields(self)
@@ -194,11 +196,27 @@ class ClassMoments:
         out, so `features.counts - directions.counts` says how many there are.
     scatter: pooled over classes, sum_i (h_i - mean of its class)(h_i - mean of its class)^T; None where no
         metric wants it.
+    forms: where derivatives are wanted, the vectors that the scatter was looked at along, and for each a zero whose
+        derivative is that with respect to what was seen.
     """
 
     features: ClusterMoments
     directions: ClusterMoments
     scatter: Float64[Tensor, "D D"] | None = None
+    forms: list[tuple[Float64[Tensor, "R D"], Float64[Tensor, " R"]]] | None = None
+
+    def scatter_along(self, vectors: Float64[Tensor, "R D"]) -> Float64[Tensor, " R"]:
+        """The sum over samples of (v d_i)^2 for each vector v, with d_i the deviation from the mean of the class.
+
+        Its share of standard errors takes R products a sample, where that of a function of the scatter takes D.
+        """
+        assert self.scatter is not None, "a metric that looks at the scatter says so in `needs`"
+        values = ((vectors @ self.scatter.detach()) * vectors).sum(1)
+        if self.forms is None:
+            return values
+        zeros = torch.zeros_like(values).requires_grad_()
+        self.forms.append((vectors.detach(), zeros))
+        return values + zeros
 
 
 def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:

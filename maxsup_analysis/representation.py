@@ -101,6 +101,10 @@ class Representation:
         assert scatter is not None, "a metric that looks at the scatter says so in `needs`"
         return scatter
 
+    def scatter_along(self, vectors: Float64[Tensor, "R D"]) -> Float64[Tensor, " R"]:
+        """The product v S v of each vector v, S being the pooled within-class scatter: cheaper than to look at S."""
+        return self.known_moments.scatter_along(vectors)
+
     @property
     def known_moments(self) -> ClassMoments:
         """The moments of the second sweep."""

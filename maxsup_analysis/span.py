@@ -11,6 +11,7 @@ from maxsup_analysis.lazy import lazy
 
 # A ratio of eigenvalues below which a Gram matrix, which squares them, has lost too many digits.
 STEEP = 1e-6
+WIDE, EVEN = 256, 16  # axes
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,14 @@ class Span:
 
     def along(self, points: Float[Tensor, "B D"]) -> Float[Tensor, "B R"]:
         """Coordinates of points; the transposed product is three times as fast where the basis is narrow."""
-        return (self.basis.T @ points.T).T.contiguous()
+        if self.rank < WIDE:
+            return (self.basis.T @ points.T).T.contiguous()
+        return (points @ self._even_basis)[:, : self.rank]
+
+    @lazy
+    def _even_basis(self) -> Float[Tensor, "D E"]:
+        """The basis, with columns of zeros up to a multiple of 16: a product of 999 columns takes 1.7 times as long."""
+        return torch.nn.functional.pad(self.basis, (0, -self.rank % EVEN))
 
 
 def span_of(centred_means: Float64[Tensor, "K D"]) -> Span:

@@ -251,6 +251,7 @@ def test_the_spectrum_of_a_class_is_that_of_its_covariance(n: int, D: int):
     found = class_spectrum(torch.from_numpy(features))
     expected = np.linalg.eigvalsh(np.cov(features.T, bias=True))[::-1][: min(n - 1, D)]
     assert found.values.numpy() == pytest.approx(expected, rel=1e-9)
+    assert found.shares is not None
     assert found.shares.sum(0).numpy() == pytest.approx(expected, rel=1e-9)
 
 

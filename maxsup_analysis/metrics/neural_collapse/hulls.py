@@ -8,7 +8,7 @@ from torch import Tensor
 
 TOLERANCE = 1e-10
 ITERATIONS = 20_000
-CHECK = 10  # iterations between two looks at the certificates
+CHECK = 5  # iterations between two looks at the certificates
 
 
 @dataclass(frozen=True)

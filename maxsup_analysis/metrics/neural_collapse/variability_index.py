@@ -28,13 +28,17 @@ def vci(representation: Representation) -> Tensor:
     then there is no standard error. With fewer samples than dimensions it is near 0 whatever the model.
     """
     means = centred_means(representation)
-    within = representation.scatter / representation.classes.counts.sum()
-    total = within + means.T @ means / len(means)
+    samples, fixed = representation.classes.counts.sum(), means.detach()
+    total = representation.scatter.detach() / samples.detach() + fixed.T @ fixed / len(means)
     if not total.isfinite().all():
         return total.sum()
     # m S^+ m = max_x 2 x m - x S x: with its x, the value and derivatives are right, and cheap.
-    solutions = _solutions(means.detach(), total.detach())
-    explained = 2 * (solutions * means).sum() - (solutions @ total * solutions).sum()
+    solutions = _solutions(fixed, total)
+    within, between = (
+        representation.scatter_along(solutions).sum() / samples,
+        (solutions @ means.T).square().sum(),
+    )
+    explained = 2 * (solutions * means).sum() - within - between / len(means)
     return smooth_in(representation.span, 1 - explained / len(means) / representation.span.rank)
 
 

@@ -78,7 +78,7 @@ def nc1_zhu(representation: Representation) -> Tensor:
     classes, span = representation.classes, representation.span
     shift, inverse_shift = _shift_to_samples(classes.counts / classes.counts.sum(), means, span)
     # Sherman and Morrison, in the span: (S + d d^T)^+ = S^+ - S^+ d d^T S^+ / (1 + d^T S^+ d).
-    gain = inverse_shift @ representation.scatter @ inverse_shift / (1 + shift @ inverse_shift)
+    gain = representation.scatter_along(inverse_shift[None])[0] / (1 + shift @ inverse_shift)
     return smooth_in(span, (classes.distance_in_span - gain) / classes.counts.sum() / len(means))
 
 
