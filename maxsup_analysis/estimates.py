@@ -82,10 +82,8 @@ def estimate(
     representation = fitted(representation, {need for metric in every for need in metric.needs})
     of_classes = [metric for metric in every if isinstance(metric, ClassMetric)]
     whole = [metric for metric in every if not _is_of_a_part(metric) and metric not in of_classes]
-    entries, found = _swept(representation, whole, errors=standard_errors)
-    by_name = {
-        entry.metric.name: _estimated(entry, influence, representation, found) for entry, influence in entries
-    }
+    swept, found = _swept(representation, whole, errors=standard_errors)
+    by_name = {one.entry.metric.name: _estimated(one, found) for one in swept}
     by_name |= _of_classes(representation, of_classes, found)
     for subset in SUBSETS:
         if chosen := [metric for metric in every if _is_of_a_part(metric) and metric.subset == subset]:
@@ -93,21 +91,32 @@ def estimate(
     return Estimates({metric.name: by_name[metric.name] for metric in every}, found)
 
 
+@dataclass(frozen=True)
+class _Swept:
+    """A metric with its influences, where it has any, and whether it leans on a class that has one sample."""
+
+    entry: Linearised
+    influence: Tensor | None = None
+    leans: bool = False
+
+
 def _swept(
     representation: Representation, metrics: Sequence[Metric], *, errors: bool
-) -> tuple[list[tuple[Linearised, Tensor | None]], Samples | None]:
-    """Each metric with its influences, where it has any, and the samples that they speak of."""
+) -> tuple[list[_Swept], Samples | None]:
+    """Each metric, and the samples that influences speak of."""
     gathered = gather(representation, Wanted.by(metrics, representation.samples, errors=errors))
     representation = replace(representation, moments=moments_of(representation, gathered))
     matrices: set[Matrix] = {metric.matrix for metric in metrics if isinstance(metric, SpectralMetric)}
     spectra = spectra_of(representation, matrices, errors=errors) if matrices else None
     entries = linearise(representation, gathered, spectra, metrics, errors=errors)
     if not errors:
-        return [(entry, None) for entry in entries], None
+        return [_Swept(entry) for entry in entries], None
+    leaning = {entry.metric.name for entry in entries if _leans_on_singletons(entry, representation)}
     smooth = [entry for entry in entries if entry.gradient is not None]
     found = influences(representation, gathered.kept, spectra, smooth)
     by_name = {entry.metric.name: row for entry, row in zip(smooth, found.values, strict=True)}
-    return [(entry, by_name.get(entry.metric.name)) for entry in entries], found.samples
+    names = [(entry, entry.metric.name) for entry in entries]
+    return [_Swept(entry, by_name.get(name), name in leaning) for entry, name in names], found.samples
 
 
 def _of_classes(
@@ -136,12 +145,13 @@ def _of_a_part(
     except Undefined as reason:
         return {metric.name: Estimate(math.nan, math.nan, str(reason)) for metric in metrics}
     part = restricted(representation, subset)
-    entries, _ = _swept(part, metrics, errors=samples is not None)
+    swept, _ = _swept(part, metrics, errors=samples is not None)
     estimates = {}
-    for entry, influence in entries:
-        if influence is not None:
-            influence = torch.zeros(len(members), dtype=torch.float64).masked_scatter_(members, influence)
-        estimates[entry.metric.name] = _estimated(entry, influence, part, samples)
+    for one in swept:
+        if one.influence is not None:
+            everywhere = torch.zeros(len(members), dtype=torch.float64)
+            one = replace(one, influence=everywhere.masked_scatter_(members, one.influence))
+        estimates[one.entry.metric.name] = _estimated(one, samples)
     return estimates
 
 
@@ -163,12 +173,10 @@ def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]
     return float((within * counts / (counts - 1).clamp(min=1)).sum().sqrt())
 
 
-def _estimated(
-    entry: Linearised, influence: Tensor | None, representation: Representation, samples: Samples | None
-) -> Estimate:
-    if influence is not None and _leans_on_singletons(entry, representation):
-        return Estimate(entry.value, math.nan, SINGLETON)
-    return _estimate_of(entry.value, influence, entry.reason, samples)
+def _estimated(one: _Swept, samples: Samples | None) -> Estimate:
+    if one.influence is not None and one.leans:
+        return Estimate(one.entry.value, math.nan, SINGLETON)
+    return _estimate_of(one.entry.value, one.influence, one.entry.reason, samples)
 
 
 def _estimate_of(
@@ -184,6 +192,8 @@ def _estimate_of(
 
 def _leans_on_singletons(entry: Linearised, representation: Representation) -> bool:
     """Whether the metric depends on a class that has one sample, whose spread nobody knows."""
+    if entry.gradient is None:
+        return False
     single = representation.means.features.counts == 1
     gradient = entry.gradient
     if not isinstance(gradient, MomentGradient) or gradient.in_scatter:

@@ -46,7 +46,7 @@ class Influences:
 def influences(
     representation: Representation, kept: Kept, spectra: Spectra | None, entries: Sequence[Linearised]
 ) -> Influences:
-    """The influence of every sample on each of P linearised metrics; one sweep over the rows."""
+    """The influence of every sample on each of P linearised metrics, whose slopes are spent; one sweep of rows."""
     swept = [entry for entry in entries if entry.metric.name not in kept.columns]
     plan = _Plan.of(representation, spectra, swept)
     share = partial(_block_influences, representation=representation.summary, plan=plan)
@@ -103,7 +103,7 @@ class _Plan:
     def of(
         cls, representation: Representation, spectra: Spectra | None, entries: Sequence[Linearised]
     ) -> "_Plan":
-        dtype = _precision(representation)
+        dtype = representation.precision
         of_moments = [
             (n, one.gradient) for n, one in enumerate(entries) if isinstance(one.gradient, MomentGradient)
         ]
@@ -135,12 +135,6 @@ def _of_spectra(
         ]
         if chosen:
             yield tuple(n for n, _ in chosen), spectrum, torch.stack([slope for _, slope in chosen], 1)  # type: ignore[misc]
-
-
-def _precision(representation: Representation) -> torch.dtype:
-    """Of products with deviations: float64 where the features are, else float32."""
-    first = next(iter(representation.blocks))
-    return torch.float64 if first.features.dtype == torch.float64 else torch.float32
 
 
 def _block_influences(rows: Rows, representation: Representation, plan: _Plan) -> Influences:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
@@ -19,18 +19,25 @@ from maxsup_analysis.spectra import Spectra
 OVERFLOW = "the computation left the range of float64; scale the features"
 
 
-@dataclass(frozen=True)
+@dataclass
 class ClusterGradient:
     """Derivatives of a metric with respect to the moments of one kind of points; None where it depends on none.
 
     That with respect to the spreads is part of those for counts and offsets where the spreads follow from these.
+
+    offsets: in the precision of products with deviations; large, and taken out by who has use for it.
     """
 
     counts: Float64[Tensor, " K"] | None
-    offsets: Float64[Tensor, "K D"] | None
+    offsets: Float[Tensor, "K D"] | None
     spreads: Float64[Tensor, " K"] | None
     inside: Float64[Tensor, ""] | None
     distance: Float64[Tensor, ""] | None
+
+    def take_offsets(self) -> Float[Tensor, "K D"] | None:
+        """That with respect to the means, which is then no longer here."""
+        offsets, self.offsets = self.offsets, None
+        return offsets
 
     @property
     def touched(self) -> Tensor | None:
@@ -166,6 +173,9 @@ def _moment_gradient(
         found = torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=True)
     gradients = iter(found)
     parts = [None if leaf is None else next(gradients) for leaf in watched]
+    for place in (1, 6):
+        offsets = parts[place]
+        parts[place] = None if offsets is None else offsets.to(representation.precision)
     seen = tuple(
         (vectors, slope) for (vectors, _), slope in zip(forms, gradients, strict=True) if slope is not None
     )

@@ -19,65 +19,43 @@ LEAST, MOST = 1e-20, 1e20
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """The gradients of P metrics with respect to the moments of one kind of points, side by side.
+    """The gradients of P metrics with respect to the moments of one kind of points, side by side, without slopes.
 
     d count = 1, d mean = deviation / n, d spread = |deviation|^2.
 
     constants: what each sample of a class adds, whatever it is. squares: what the square of its deviation is
-    multiplied with. slopes: what its deviation is multiplied with, for the P2 metrics slope_of.
+    multiplied with. slope_of: the P2 metrics that have a slope, which its deviation is multiplied with.
     """
 
     constants: Float64[Tensor, "K P"]
     squares: Float64[Tensor, "K P"]
-    slopes: Float[Tensor, "K P2 D"]
     slope_of: Int64[Tensor, " P2"]
 
     @classmethod
-    def of(
-        cls, gradients: Sequence[ClusterGradient], means: ClusterMeans, dtype: torch.dtype
-    ) -> "ClusterPlan":
-        """Of P metrics; dtype: of the slopes."""
-        none = torch.zeros(len(means.counts), dtype=torch.float64)
-        slope_of = [n for n, one in enumerate(gradients) if one.offsets is not None]
-        slopes = torch.empty(len(means.counts), len(slope_of), means.offsets.shape[1], dtype=dtype)
-        for place, n in enumerate(slope_of):
-            slopes[:, place] = _slope(gradients[n], means)
+    def of(cls, gradients: Sequence[ClusterGradient], K: int) -> "ClusterPlan":
+        """Of P metrics."""
+        none = torch.zeros(K, dtype=torch.float64)
         return cls(
             torch.stack([none if one.counts is None else one.counts for one in gradients], 1),
             torch.stack([none if one.spreads is None else one.spreads for one in gradients], 1),
-            slopes,
-            torch.tensor(slope_of, dtype=torch.long),
+            torch.tensor([n for n, one in enumerate(gradients) if one.offsets is not None], dtype=torch.long),
         )
-
-    def products(
-        self, gradients: Sequence[ClusterGradient], means: ClusterMeans, vectors: Float64[Tensor, "K D"]
-    ) -> Float64[Tensor, "K P2"]:
-        """Of the slopes, in float64, with a vector of each class."""
-        products = [(_slope(gradients[n], means) * vectors).sum(1) for n in self.slope_of.tolist()]
-        return torch.stack(products, 1) if products else self.constants[:, :0]
-
-
-def _slope(gradient: ClusterGradient, means: ClusterMeans) -> Float64[Tensor, "K D"]:
-    assert gradient.offsets is not None
-    return gradient.offsets / means.counts.clamp(min=1)[:, None]
 
 
 @dataclass(frozen=True)
 class MomentPlan:
     """The gradients of P metrics with respect to the moments of features and of their directions.
 
-    slopes: of products with deviations of the features. Where directions are loose, (u - c) v = (d v + m v) / |h| - c v
-    for the direction u of a feature h = m + d, the means m and c of its class, and a slope v: then those of the
-    directions are among them, and directions are not computed.
-    direction_slopes: of products with deviations of the directions, where these are not loose.
-    shifts: m v, where they are.
+    slopes: of products with deviations, those of features first. Where directions are loose, for the direction u of a
+    feature h = m + d, the means m and c of its class, and a slope v, (u - c) v = (d v + m v) / |h| - c v: then all
+    products are with deviations of features, and directions are not computed.
+    shifts: m v, where directions are loose.
     centres: the class means, in float32, where deviations from them may be computed in float32.
     """
 
     features: ClusterPlan
     directions: ClusterPlan
-    slopes: Float[Tensor, "K P3 D"]
-    direction_slopes: Float[Tensor, "K P4 D"] | None
+    slopes: Float[Tensor, "P3 K D"]
     shifts: Float64[Tensor, "K P4"] | None
     centres: Float[Tensor, "K D"] | None
 
@@ -85,35 +63,40 @@ class MomentPlan:
     def of(
         cls, gradients: Sequence[MomentGradient], moments: ClassMoments, dtype: torch.dtype
     ) -> "MomentPlan":
-        """Of P metrics; dtype: of products with deviations."""
+        """Of P metrics, whose offsets are taken out; dtype: of products with deviations."""
         narrow = dtype == torch.float32 and _are_near(moments.features)
         centres = moments.features.means.float() if narrow else None
-        slopes = [one.directions for one in gradients]
-        features = ClusterPlan.of([one.features for one in gradients], moments.features, dtype)
-        directions = ClusterPlan.of(slopes, moments.directions, dtype)
+        K, D = moments.features.offsets.shape
+        features = ClusterPlan.of([one.features for one in gradients], K)
+        directions = ClusterPlan.of([one.directions for one in gradients], K)
+        slopes = torch.empty(len(features.slope_of) + len(directions.slope_of), K, D, dtype=dtype)
+        # One after the other: a gradient is gone before the memory of the next slope is used.
+        for slope, n in zip(slopes, features.slope_of.tolist(), strict=False):
+            _fill(slope, gradients[n].features, moments.features)
+        own = slopes[len(features.slope_of) :]
+        for slope, n in zip(own, directions.slope_of.tolist(), strict=True):
+            _fill(slope, gradients[n].directions, moments.directions)
         if moments.directions.summed_spreads is not None:
-            return cls(features, directions, features.slopes, directions.slopes, None, centres)
-        own = directions.products(slopes, moments.directions, moments.directions.offsets)
-        directions.constants.index_add_(1, directions.slope_of, own, alpha=-1)
-        shifts = directions.products(slopes, moments.directions, moments.features.means)
-        joined = torch.cat([features.slopes, directions.slopes], 1)
-        return cls(features, directions, joined, None, shifts, centres)
+            return cls(features, directions, slopes, None, centres)
+        directions.constants.index_add_(
+            1, directions.slope_of, _products(own, moments.directions.offsets), alpha=-1
+        )
+        return cls(features, directions, slopes, _products(own, moments.features.means), centres)
 
     def shares(self, tile: Tile) -> Float64[Tensor, "B P"]:
         """Of the samples of a tile, which are in the order of their labels."""
         labels, of_features, of_directions = tile.labels, self.features, self.directions
         deviations, squares, lengths = self._placed(tile)
-        along = _along(deviations, labels, self.slopes)
+        number = len(of_features.slope_of)
+        along = _along(deviations, labels, self.slopes if self.shifts is not None else self.slopes[:number])
         shares = of_features.constants.index_select(0, labels)
         shares.addcmul_(of_features.squares.index_select(0, labels), squares[:, None])
-        number = len(of_features.slope_of)
         shares.index_add_(1, of_features.slope_of, along[:, :number])
         directed = of_directions.constants.index_select(0, labels)
         if self.shifts is not None:
             products = (along[:, number:] + self.shifts.index_select(0, labels)) / lengths[:, None]
         else:
-            assert self.direction_slopes is not None, "directions are loose or not"
-            products = _along(tile.direction_deviations, labels, self.direction_slopes)
+            products = _along(tile.direction_deviations, labels, self.slopes[number:])
             directed.addcmul_(of_directions.squares.index_select(0, labels), tile.direction_squares[:, None])
         directed.index_add_(1, of_directions.slope_of, products)
         return shares.add_(directed.masked_fill_((lengths == 0)[:, None], 0))
@@ -130,6 +113,18 @@ class MomentPlan:
         return deviations, squares, torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
 
 
+def _fill(slope: Float[Tensor, "K D"], gradient: ClusterGradient, means: ClusterMeans) -> None:
+    offsets = gradient.take_offsets()
+    assert offsets is not None, "the metric has a slope"
+    torch.div(offsets, means.counts.clamp(min=1)[:, None].to(offsets.dtype), out=slope)
+
+
+def _products(slopes: Float[Tensor, "P K D"], vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, "K P"]:
+    """Of the slopes, in float64, with a vector of each class."""
+    products = [(slope * vectors).sum(1) for slope in slopes]
+    return torch.stack(products, 1) if products else vectors.new_empty(len(vectors), 0)
+
+
 def _are_near(points: ClusterMoments) -> bool:
     several = points.counts > 1
     variances = points.spreads[several] / points.counts[several]
@@ -138,13 +133,13 @@ def _are_near(points: ClusterMoments) -> bool:
 
 
 def _along(
-    deviations: Float[Tensor, "B D"], labels: Int64[Tensor, " B"], slopes: Float[Tensor, "K P D"]
+    deviations: Float[Tensor, "B D"], labels: Int64[Tensor, " B"], slopes: Float[Tensor, "P K D"]
 ) -> Float64[Tensor, "B P"]:
     """The product of each deviation with the slopes of its class; labels are sorted."""
     points = deviations.to(slopes.dtype)
-    along = points.new_empty(len(labels), slopes.shape[1])
+    along = points.new_empty(len(labels), len(slopes))
     for label, start, stop in _runs(labels):
-        torch.mm(points[start:stop], slopes[label].T, out=along[start:stop])
+        torch.mm(points[start:stop], slopes[:, label].T, out=along[start:stop])
     return along.double()
 
 

@@ -137,6 +137,12 @@ class Representation:
             alone.__dict__[name] = getattr(self, name)
         return alone
 
+    @lazy
+    def precision(self) -> torch.dtype:
+        """Of products with deviations: float64 where the features are, else float32."""
+        first = next(iter(self.blocks))
+        return torch.float64 if first.features.dtype == torch.float64 else torch.float32
+
     @property
     def samples(self) -> int:
         """N."""

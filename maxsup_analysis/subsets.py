@@ -21,27 +21,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SubsetBlocks:
-    """The rows of other blocks that belong to a subset."""
+    """The rows of other blocks that belong to a subset; without their logits where nobody looks at these."""
 
     blocks: Blocks
     members: Callable[[Rows], Tensor]
+    with_logits: bool = True
 
     def __iter__(self) -> Iterator[Rows]:
-        return (rows.take(self.members(rows)) for rows in self.blocks)
+        return map(self._taken, self.blocks)
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """What the function makes of the members of each block."""
-        return self.blocks.map(partial(_of_members, function=function, members=self.members))
+        return self.blocks.map(partial(_of_members, function=function, taken=self._taken))
 
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
         """The sum of that."""
-        return self.blocks.total(partial(_of_members, function=function, members=self.members))
+        return self.blocks.total(partial(_of_members, function=function, taken=self._taken))
+
+    def _taken(self, rows: Rows) -> Rows:
+        seen = rows if self.with_logits else Rows(rows.ids, rows.labels, rows.features)
+        return seen.take(self.members(rows))
 
 
 def restricted(representation: Representation, subset: Subset) -> Representation:
-    """The subset alone, of which there is a member; `membership` says so."""
+    """The subset alone, without logits, of which there is a member; `membership` says so."""
     members = partial(_members, representation=representation.summary, subset=subset)
-    blocks = SubsetBlocks(representation.blocks, members)
+    blocks = SubsetBlocks(representation.blocks, members, with_logits=False)
     return represent(blocks, class_names=representation.class_names, head=representation.head)
 
 
@@ -62,5 +67,5 @@ def _members(rows: Rows, representation: Representation, subset: Subset) -> Bool
     return correct if subset == "correct" else ~correct
 
 
-def _of_members(rows: Rows, function: Callable[[Rows], T], members: Callable[[Rows], Tensor]) -> T:
-    return function(rows.take(members(rows)))
+def _of_members(rows: Rows, function: Callable[[Rows], T], taken: Callable[[Rows], Rows]) -> T:
+    return function(taken(rows))
