@@ -1,11 +1,19 @@
 """Tests for groups: every metric is in one family, and a name that is none is answered with the nearest."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from maxsup_analysis import InputError
 from maxsup_analysis.catalogue import conventions_of
+from maxsup_analysis.measurements import represent_arrays
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.metrics.groups import chosen, groups
+from maxsup_analysis.metrics.metric import OrderMetric, SampleMetric
+from maxsup_analysis.rows import Rows
+from maxsup_analysis.tile import Tile
+from tests.clouds import cloud
 
 FAMILIES = ("variation", "neural_collapse", "conditional", "spectrum", "calibration", "selection", "logits")
 
@@ -40,3 +48,17 @@ def test_every_published_convention_of_neural_collapse_says_how_it_differs():
         "gnc1",
     ):
         assert name in listed
+
+
+def test_metrics_of_samples_that_look_at_features_say_so():
+    """Those that do not are given wide tiles of logits, and would make wide copies of the features."""
+    data = cloud(4, 5, [9, 8, 7, 6])
+    rows = next(iter(represent_arrays(*data.arrays).blocks))
+    representation = replace(represent_arrays(*data.arrays), temperature=1.5, power=2)
+    blind = Rows(rows.ids, rows.labels, torch.full_like(rows.features, torch.nan), rows.logits)
+    for metric in METRICS.values():
+        if isinstance(metric, SampleMetric | OrderMetric) and not {"features", "nearest"} & set(metric.needs):
+            look = metric.totals if isinstance(metric, SampleMetric) else metric.columns
+            assert torch.equal(look(Tile(blind, representation)), look(Tile(rows, representation))), (
+                metric.name
+            )
