@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.rows import Blocks, Rows
+from maxsup_analysis.rows import Blocks, Rows, runs
 
 MOST = 512  # samples of a class
 ROOM = 10**8  # bytes of features that are in memory at once
@@ -49,13 +49,11 @@ def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Itera
     missing = {label: int(wanted[label]) for label in classes if wanted[label] > 0}
     parts: dict[int, list[Rows]] = {label: [] for label in missing}
     for rows in blocks.map(partial(_first_of_classes, classes=classes, limit=int(wanted.max()))):
-        start = 0
-        for label, number in zip(*(found.tolist() for found in _runs(rows.labels)), strict=True):
+        for label, start, stop in runs(rows.labels):
             if missing[label] > 0:
-                part = rows.part(slice(start, start + min(number, missing[label])))
+                part = rows.part(slice(start, min(stop, start + missing[label])))
                 parts[label].append(part)
                 missing[label] -= len(part)
-            start += number
         if not any(missing.values()):
             break
     while parts:
@@ -63,16 +61,11 @@ def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Itera
         yield label, _joined(parts.pop(label))
 
 
-def _runs(labels: Int64[Tensor, " B"]) -> tuple[Tensor, Tensor]:
-    """Each label and how often it comes, of sorted ones."""
-    return labels.unique_consecutive(return_counts=True)
-
-
 def _first_of_classes(rows: Rows, classes: range, limit: int) -> Rows:
     """The first rows of a block of each of some classes, class after class, without their logits."""
     chosen = ((rows.labels >= classes.start) & (rows.labels < classes.stop)).nonzero()[:, 0]
     chosen = chosen[rows.labels[chosen].argsort(stable=True)]
-    counts = _runs(rows.labels[chosen])[1]
+    counts = rows.labels[chosen].unique_consecutive(return_counts=True)[1]
     starts = (counts.cumsum(0) - counts).repeat_interleave(counts)
     chosen = chosen[torch.arange(len(chosen)) - starts < limit]
     return Rows(rows.ids, rows.labels, rows.features).take(chosen)

@@ -111,12 +111,13 @@ def _swept(
     entries = linearise(representation, gathered, spectra, metrics, errors=errors)
     if not errors:
         return [_Swept(entry) for entry in entries], None
-    leaning = {entry.metric.name for entry in entries if _leans_on_singletons(entry, representation)}
     smooth = [entry for entry in entries if entry.gradient is not None]
+    # Before the gradients are spent.
+    leans = [_leans_on_singletons(entry, representation) for entry in smooth]
     found = influences(representation, gathered.kept, spectra, smooth)
-    by_name = {entry.metric.name: row for entry, row in zip(smooth, found.values, strict=True)}
-    names = [(entry, entry.metric.name) for entry in entries]
-    return [_Swept(entry, by_name.get(name), name in leaning) for entry, name in names], found.samples
+    parts = zip(smooth, found.values, leans, strict=True)
+    swept = {entry.metric.name: _Swept(entry, influence, leaning) for entry, influence, leaning in parts}
+    return [swept.get(entry.metric.name) or _Swept(entry) for entry in entries], found.samples
 
 
 def _of_classes(
@@ -174,7 +175,7 @@ def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]
 
 
 def _estimated(one: _Swept, samples: Samples | None) -> Estimate:
-    if one.influence is not None and one.leans:
+    if one.leans:
         return Estimate(one.entry.value, math.nan, SINGLETON)
     return _estimate_of(one.entry.value, one.influence, one.entry.reason, samples)
 
@@ -192,8 +193,6 @@ def _estimate_of(
 
 def _leans_on_singletons(entry: Linearised, representation: Representation) -> bool:
     """Whether the metric depends on a class that has one sample, whose spread nobody knows."""
-    if entry.gradient is None:
-        return False
     single = representation.means.features.counts == 1
     gradient = entry.gradient
     if not isinstance(gradient, MomentGradient) or gradient.in_scatter:

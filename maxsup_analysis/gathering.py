@@ -133,55 +133,82 @@ def _both(plus, first, second):  # noqa: ANN001, ANN202
 
 def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gathered:
     """The sums over one block: first of what looks at features, then of what looks at logits and places."""
-    of_samples, squares = _SampleParts(wanted), []
-    direction_squares = None if representation.means.directions_are_loose else []
-    whole = Tile(rows, representation)
-    span = SpanParts(whole.span, wanted.errors) if wanted.places else None
-    direction_span = SpanParts(whole.direction_span, wanted.errors) if wanted.direction_span else None
-    # One matrix of the block: a product of many rows at once.
-    deviations = (
-        whole.rows.features.new_empty(rows.features.shape, dtype=whole.precision) if wanted.scatter else None
-    )
-    seen = 0
-    rank = whole.span.rank if wanted.places else 1
-    for group in rows.cut(max(PLACES // max(rank, 1), FEWEST)):
+    of_samples, of_points = _SampleParts(wanted), _PointParts(Tile(rows, representation), wanted)
+    for group in rows.cut(of_points.group_size):
         for part in group.tiles():
             tile = Tile(part, representation)
-            squares.append(tile.squares)
-            if direction_squares is not None:
-                direction_squares.append(tile.direction_squares)
-            if span is not None:
-                span.add(tile.deviations)
-            if direction_span is not None:
-                direction_span.add(tile.direction_deviations)
-            if deviations is not None:
-                deviations[seen : seen + len(part)] = tile.deviations
-                seen += len(part)
+            of_points.add(tile)
             of_samples.look(tile, geometric=True)
-        places = None if span is None else span.end_group()
-        if direction_span is not None:
-            direction_span.end_group()
-        start = 0
+        places, start = of_points.end_group(), 0
         for part in group.tiles(wide=False):
             tile = Tile(part, representation)
             if places is not None:
                 tile = tile.at(places[start : start + len(part)])
             of_samples.look(tile, geometric=False)
             start += len(part)
-    K = len(representation.class_names)
-    return Gathered(
-        _by_class(squares, rows.labels, K),
-        None if direction_squares is None else _by_class(direction_squares, rows.labels, K),
-        span.sums if span is not None and wanted.span else None,
-        None if direction_span is None else direction_span.sums,
-        None if deviations is None else _products(deviations),
-        of_samples.totals,
-        Kept(
-            of_samples.joined,
-            span.shares if span is not None and wanted.span else None,
-            None if direction_span is None else direction_span.shares,
-        ),
-    )
+    return of_points.gathered(of_samples)
+
+
+class _PointParts:
+    """What the tiles of one block add to sums over features and their directions."""
+
+    def __init__(self, whole: Tile, wanted: Wanted) -> None:
+        self.whole, self.wanted = whole, wanted
+        self.squares: list[Tensor] = []
+        self.direction_squares: list[Tensor] = []
+        self.loose = whole.representation.means.directions_are_loose
+        self.span = SpanParts(whole.span, wanted.errors) if wanted.places else None
+        self.direction_span = (
+            SpanParts(whole.direction_span, wanted.errors) if wanted.direction_span else None
+        )
+        # One matrix of the block: a product of many rows at once.
+        shape = whole.rows.features.shape if wanted.scatter else (0, 0)
+        self.deviations = torch.empty(shape, dtype=whole.precision)
+        self.seen = 0
+
+    @property
+    def group_size(self) -> int:
+        """Rows whose places are kept until their logits are looked at."""
+        rank = 1 if self.span is None else max(self.span.span.rank, 1)
+        return max(PLACES // rank, FEWEST)
+
+    def add(self, tile: Tile) -> None:
+        """Take a tile along."""
+        self.squares.append(tile.squares)
+        if not self.loose:
+            self.direction_squares.append(tile.direction_squares)
+        if self.span is not None:
+            self.span.add(tile.deviations)
+        if self.direction_span is not None:
+            self.direction_span.add(tile.direction_deviations)
+        if self.wanted.scatter:
+            self.deviations[self.seen : self.seen + len(tile)] = tile.deviations
+            self.seen += len(tile)
+
+    def end_group(self) -> Float[Tensor, "B R"] | None:
+        """Where the samples since the last group lie in the span of the class means."""
+        if self.direction_span is not None:
+            self.direction_span.end_group()
+        return None if self.span is None else self.span.end_group()
+
+    def gathered(self, of_samples: "_SampleParts") -> Gathered:
+        """The sums, with those of metrics of samples."""
+        labels, K = self.whole.labels, len(self.whole.representation.class_names)
+        span = self.span if self.wanted.span else None
+        direction_span = self.direction_span
+        return Gathered(
+            _by_class(self.squares, labels, K),
+            None if self.loose else _by_class(self.direction_squares, labels, K),
+            None if span is None else span.sums,
+            None if direction_span is None else direction_span.sums,
+            _products(self.deviations) if self.wanted.scatter else None,
+            of_samples.totals,
+            Kept(
+                of_samples.joined,
+                None if span is None else span.shares,
+                None if direction_span is None else direction_span.shares,
+            ),
+        )
 
 
 def _by_class(parts: Sequence[Tensor], labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:

@@ -1,6 +1,6 @@
 """What each sample adds to the moments of its class, times the gradients of metrics with respect to these."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maxsup_analysis.linearisation import ClusterGradient, MomentGradient
 from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments
+from maxsup_analysis.rows import runs
 from maxsup_analysis.tile import Tile
 
 # A mean this many times as long as the root of the variance around it leaves deviations of float32 five digits.
@@ -138,13 +139,6 @@ def _along(
     """The product of each deviation with the slopes of its class; labels are sorted."""
     points = deviations.to(slopes.dtype)
     along = points.new_empty(len(labels), len(slopes))
-    for label, start, stop in _runs(labels):
+    for label, start, stop in runs(labels):
         torch.mm(points[start:stop], slopes[:, label].T, out=along[start:stop])
     return along.double()
-
-
-def _runs(labels: Int64[Tensor, " B"]) -> Iterator[tuple[int, int, int]]:
-    """Each label with where it starts and stops."""
-    values, counts = labels.unique_consecutive(return_counts=True)
-    stops = counts.cumsum(0)
-    return zip(values.tolist(), (stops - counts).tolist(), stops.tolist(), strict=True)

@@ -224,23 +224,23 @@ def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
     lengths = torch.linalg.vector_norm(points, dim=1)
     if _are_ordinary(lengths):
         return lengths
-    largest = points.abs().amax(1, keepdim=True)
-    return largest[:, 0] * torch.linalg.vector_norm(points / torch.where(largest > 0, largest, 1), dim=1)
+    largest, scaled = _scaled(points)
+    return largest[:, 0] * torch.linalg.vector_norm(scaled, dim=1)
 
 
-def directions_of(
-    points: Float64[Tensor, "B D"],
-) -> tuple[Float64[Tensor, "B D"], Tensor]:
-    """Points scaled to length one, and which of them have a length; the others stay zero."""
-    lengths = torch.linalg.vector_norm(points, dim=1)
+def directions_of(points: Float64[Tensor, "B D"], lengths: Float64[Tensor, " B"]) -> Float64[Tensor, "B D"]:
+    """Points scaled to length one, given their lengths; zero vectors stay zero."""
     if _are_ordinary(lengths):
-        return points * lengths.reciprocal()[:, None], torch.ones(len(points), dtype=torch.bool)
-    # Scaled by the largest entry first, so that the squares neither overflow nor vanish.
+        return points * lengths.reciprocal()[:, None]
+    _, scaled = _scaled(points)
+    lengths = torch.linalg.vector_norm(scaled, dim=1)
+    return scaled * torch.where(lengths > 0, lengths, 1).reciprocal()[:, None]
+
+
+def _scaled(points: Float64[Tensor, "B D"]) -> tuple[Float64[Tensor, "B 1"], Float64[Tensor, "B D"]]:
+    """The largest entry of each point, and the point divided by it, whose squares neither overflow nor vanish."""
     largest = points.abs().amax(1, keepdim=True)
-    points = points / torch.where(largest > 0, largest, 1)
-    lengths = torch.linalg.vector_norm(points, dim=1)
-    nonzero = lengths > 0
-    return points * torch.where(nonzero, lengths, 1).reciprocal()[:, None], nonzero
+    return largest, points / torch.where(largest > 0, largest, 1)
 
 
 def _are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
@@ -17,6 +17,7 @@ from maxsup_analysis.moments import (
     ClusterMoments,
     ClusterSums,
     directions_of,
+    lengths_of,
 )
 from maxsup_analysis.rows import Blocks, RowBlocks, Rows, require_finite, require_labels
 from maxsup_analysis.span import Span
@@ -35,19 +36,19 @@ class Head:
         return logits if self.bias is None else logits + self.bias
 
     @lazy
-    def directions(self) -> tuple[Float64[Tensor, "K D"], Bool[Tensor, " K"]]:
-        """The rows scaled to length one, and which of them have a length; the others stay zero."""
-        return directions_of(self.weight)
+    def lengths(self) -> Float64[Tensor, " K"]:
+        """Euclidean lengths of the rows."""
+        return lengths_of(self.weight)
+
+    @lazy
+    def directions(self) -> Float64[Tensor, "K D"]:
+        """The rows scaled to length one; zero vectors stay zero."""
+        return directions_of(self.weight, self.lengths)
 
     @lazy
     def single(self) -> Float[Tensor, "K D"]:
         """The rows in float32."""
         return self.weight.float()
-
-    @lazy
-    def longest(self) -> float:
-        """The length of the longest row."""
-        return float(torch.linalg.vector_norm(self.weight, dim=1).max())
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,8 @@ class Representation:
 
     @lazy
     def precision(self) -> torch.dtype:
-        """Of products with deviations: float64 where the features are, else float32."""
-        first = next(iter(self.blocks))
-        return torch.float64 if first.features.dtype == torch.float64 else torch.float32
+        """Of products with deviations."""
+        return next(iter(self.blocks)).precision
 
     @property
     def samples(self) -> int:
@@ -190,10 +190,10 @@ def _sums(rows: Rows, classes: int, origin: Float64[Tensor, " D"]) -> ClassSums:
     sums, direction_sums = torch.zeros(2, classes, len(origin), dtype=torch.float64)
     for tile in rows.tiles():
         points = tile.features.to(torch.float64, copy=True)
-        directions, nonzero = directions_of(points)
-        if not nonzero.all():
-            direction_counts -= torch.bincount(tile.labels[~nonzero], minlength=classes)
-        direction_sums.index_add_(0, tile.labels, directions)
+        lengths = lengths_of(points)
+        if (zero := lengths == 0).any():
+            direction_counts -= torch.bincount(tile.labels[zero], minlength=classes)
+        direction_sums.index_add_(0, tile.labels, directions_of(points, lengths))
         sums.index_add_(0, tile.labels, points.sub_(origin))
         # A sum is finite where all its numbers are, but for overflow: then a closer look.
         finite = finite and (tile.logits is None or bool(tile.logits.sum(dtype=torch.float64).isfinite()))

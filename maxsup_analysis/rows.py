@@ -31,6 +31,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def precision(self) -> torch.dtype:
+        """Of products with deviations: float32, which are made in float64; float64 where the features are."""
+        return torch.float64 if self.features.dtype == torch.float64 else torch.float32
+
     def part(self, chosen: slice) -> "Rows":
         """Some of them, without a copy."""
         logits = None if self.logits is None else self.logits[chosen]
@@ -125,6 +130,18 @@ def require_labels(rows: Rows, classes: int) -> None:
             f"expected labels from 0 to {classes - 1}, got {int(rows.labels[first])} for sample "
             f"{rows.ids[first]}; bring labels and classes of the same data"
         )
+
+
+def runs(labels: Int64[Tensor, " B"]) -> Iterator[tuple[int, int, int]]:
+    """Each label with where it starts and stops, of labels that are sorted.
+
+    Example:
+        >>> list(runs(torch.tensor([3, 3, 5])))
+        [(3, 0, 2), (5, 2, 3)]
+    """
+    values, counts = labels.unique_consecutive(return_counts=True)
+    stops = counts.cumsum(0)
+    return zip(values.tolist(), (stops - counts).tolist(), stops.tolist(), strict=True)
 
 
 def all_rows(blocks: Iterable[Rows]) -> Rows:

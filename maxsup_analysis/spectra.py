@@ -26,7 +26,7 @@ class Spectrum:
     centre: Float64[Tensor, " D"]
     samples: int
 
-    @lazy
+    @property
     def known_vectors(self) -> Float64[Tensor, "D D"]:
         """The eigenvectors, where standard errors are wanted."""
         assert self.vectors is not None, "there is no influence without eigenvectors"

@@ -119,7 +119,7 @@ class Tile:
         def in_full(which: Tensor) -> Tensor:
             return self.rows.features[which].double() @ head.weight.T
 
-        return _largest(features @ weight.T, lengths * head.longest, in_full)
+        return _largest(features @ weight.T, lengths * float(head.lengths.max()), in_full)
 
     @lazy
     def correct(self) -> Float64[Tensor, " B"]:
@@ -167,7 +167,7 @@ class Tile:
     @lazy
     def directions(self) -> Float64[Tensor, "B D"]:
         """Features scaled to length one; zero vectors stay zero."""
-        return directions_of(self.features)[0]
+        return directions_of(self.features, self.lengths)
 
     def along_direction(self, vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, " B"]:
         """The product of each direction with the vector of its class; 0 for zero vectors."""
@@ -187,8 +187,8 @@ class Tile:
 
     @property
     def precision(self) -> torch.dtype:
-        """Of products with deviations: float32, which are made in float64; float64 where the features are."""
-        return torch.float64 if self.rows.features.dtype == torch.float64 else torch.float32
+        """Of products with deviations."""
+        return self.rows.precision
 
     @property
     def span(self) -> Span:

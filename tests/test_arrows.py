@@ -39,7 +39,7 @@ ARROWS = {
         "gathering": "errors metrics moments representation rows span_sums tile wanted",
         "spectra": "lazy metrics representation tile",
         "linearisation": "errors gathering metrics moments representation spectra",
-        "moment_shares": "linearisation moments tile",
+        "moment_shares": "linearisation moments rows tile",
         "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
         "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
         "subsets wanted",
@@ -116,7 +116,7 @@ CORE = (
     "losses", "sums", "lazy", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics",
     "held_out", "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching",
     "wanted", "span_sums", "gathering", "spectra", "linearisation", "moment_shares", "influence", "estimates",
-    "measurements",    "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
+    "measurements", "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

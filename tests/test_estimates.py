@@ -84,8 +84,8 @@ def test_influences_of_float32_are_those_of_float64(offset: float, spread: float
     narrow = measure(features.astype(np.float32), *rows, groups=("all",))
     wide = measure(features.astype(np.float32).astype(np.float64), *rows, groups=("all",))
     for name, item in wide.items():
-        if "scatter" in METRICS[name].needs:
-            continue  # functions of small eigenvalues of a product in float32
+        if "scatter" in METRICS[name].needs and (spread < 1 or offset > 3):
+            continue  # functions of small eigenvalues of a product in float32, beside the zero vector's large one
         mine, theirs = narrow[name].influence, item.influence
         assert (mine is None) == (theirs is None), name
         if mine is not None and theirs is not None:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maxsup_analysis.estimates import estimate
-from maxsup_analysis.gathering import gather, moments_of
+from maxsup_analysis.gathering import STRIP, gather, moments_of
 from maxsup_analysis.metrics import METRICS
-from maxsup_analysis.moments import ClassMoments, ClusterMoments, ClusterSums, directions_of
+from maxsup_analysis.moments import ClassMoments, ClusterMoments, ClusterSums, directions_of, lengths_of
 from maxsup_analysis.representation import Head, Representation, represent
 from maxsup_analysis.rows import RowBlocks, Rows
+from maxsup_analysis.span import WIDE, Span
 from maxsup_analysis.wanted import Wanted
 from tests.clouds import cloud
 
@@ -120,7 +121,8 @@ def test_streamed_scatter_against_long_double(offset: float, size: int):
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1.0, 1e160, 1e300])
 def test_directions_have_length_one_at_any_scale(scale: float):
     points = torch.tensor([[3.0, 4.0], [0.0, 0.0], [-1.0, 0.0]], dtype=torch.float64) * scale
-    directions, nonzero = directions_of(points)
+    lengths = lengths_of(points)
+    directions, nonzero = directions_of(points, lengths), lengths > 0
     expected = torch.tensor([[0.6, 0.8], [0.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
     assert torch.allclose(directions, expected, rtol=1e-15, atol=0) and nonzero.tolist() == [
         True,
@@ -174,3 +176,23 @@ def test_an_empty_block_among_others_changes_nothing():
     whole = moments(FEATURES, [torch.arange(N)])
     padded = moments(FEATURES, [torch.arange(0), torch.arange(N), torch.arange(0)])
     close(padded.features, whole.features, 1e-15)
+
+
+@pytest.mark.parametrize("D", [1, STRIP, STRIP + 1, 2 * STRIP + 44])
+def test_a_scatter_of_many_columns_is_that_of_numpy(D: int):
+    features = np.random.default_rng(D).normal(size=(40, D))
+    rows = Rows(np.arange(40), torch.arange(40) % 3, torch.from_numpy(features))
+    representation = represent(RowBlocks((rows,)), class_names=tuple("abc"))
+    found = moments_of(representation, gather(representation, Wanted(scatter=True))).scatter
+    deviations = np.concatenate([features[k::3] - features[k::3].mean(0) for k in range(3)])
+    assert found is not None and torch.equal(found, found.T)
+    assert np.abs(found.numpy() - deviations.T @ deviations).max() <= 1e-12 * np.abs(found.numpy()).max()
+
+
+@pytest.mark.parametrize("rank", [1, WIDE - 1, WIDE, WIDE + 3])
+def test_coordinates_along_narrow_and_wide_bases(rank: int):
+    generator = torch.manual_seed(rank)
+    basis, points = (torch.randn(*shape, generator=generator).double() for shape in ((300, rank), (7, 300)))
+    span = Span(basis, torch.ones(rank).double(), torch.zeros(2, rank).double())
+    expected = torch.stack([torch.stack([point @ axis for axis in basis.T]) for point in points])
+    assert relative(span.along(points), expected) <= 1e-13

@@ -196,7 +196,7 @@ def head_norm(representation: Representation) -> Tensor:
     Euclidean, over all classes whether or not they have samples; rows are not centred and the bias is left out. No
     sample enters, so the standard error is 0.
     """
-    return torch.linalg.vector_norm(representation.known_head.weight, dim=1).mean()
+    return representation.known_head.lengths.mean()
 
 
 def _mean_cosine(totals: Float64[Tensor, " 2"]) -> Tensor:
@@ -220,9 +220,8 @@ def cosine_to_head(tile: Tile) -> Float64[Tensor, "B 2"]:
     logits that shrink by length from those that shrink by angle. Neither features nor rows are centred. Features that
     are zero vectors are left out; undefined where the row of a class that has samples is zero.
     """
-    rows, has_row = tile.representation.known_head.directions
-    if not has_row[tile.labels].all():
-        label = int(tile.labels[~has_row[tile.labels]][0])
-        name = tile.representation.class_names[label]
+    head = tile.representation.known_head
+    if (zero := head.lengths[tile.labels] == 0).any():
+        name = tile.representation.class_names[int(tile.labels[zero][0])]
         raise Undefined(f"the head's row of class {name} is zero, which has no direction")
-    return torch.stack([tile.along_direction(rows), tile.has_direction.double()], 1)
+    return torch.stack([tile.along_direction(head.directions), tile.has_direction.double()], 1)

@@ -151,6 +151,21 @@ def test_the_temperature_needs_few_sweeps(monkeypatch: pytest.MonkeyPatch):
     assert len(sweeps) <= 8
 
 
+def test_of_many_blocks_the_first_saves_sweeps_over_all(monkeypatch: pytest.MonkeyPatch):
+    """One for the limits, and three to five from a start that is near: eight from none."""
+    swept, total = [], RowBlocks.total
+    monkeypatch.setattr(
+        RowBlocks, "total", lambda blocks, one: swept.append(len(blocks.rows)) or total(blocks, one)
+    )
+    rows = next(iter(of(DATA.logits, DATA.labels).blocks))
+    blocks = RowBlocks(tuple(rows.cut(60)))
+    representation = represent(blocks, class_names=tuple("abcdef"))
+    swept.clear()
+    expected = best_temperature(DATA.logits[OUT], DATA.labels[OUT])
+    assert fitted_temperature(blocks, representation) == pytest.approx(expected, rel=1e-11)
+    assert swept.count(1) > 1 and swept.count(6) <= 5
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(0, 360), max_size=4), st.randoms(use_true_random=False))
 def test_neither_blocks_nor_order_matter(cuts: list[int], random):

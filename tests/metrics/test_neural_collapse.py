@@ -13,10 +13,12 @@ from sklearn.neighbors import NearestCentroid
 
 from maxsup_analysis import measure as measure_groups
 from maxsup_analysis import pairs
+from maxsup_analysis.measurements import represent_arrays
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.metrics.neural_collapse import generalised
 from maxsup_analysis.metrics.neural_collapse.hulls import smallest_distance_to_hull
 from maxsup_analysis.metrics.neural_collapse.simplex import simplex_error
+from maxsup_analysis.tile import Tile
 from tests.clouds import cloud, simplex
 from tests.metrics.test_variation import relabelled, shuffled, turned
 from tests.oracle.neural_collapse import ORACLE, distance_to_hull, etf_error
@@ -136,6 +138,17 @@ def test_the_nearest_mean_is_that_of_scikit_learn():
     assert measured["nc4_agreement"].value == np.mean(nearest == data.logits.argmax(1))
     without = (data.features @ data.weight.T).argmax(1)
     assert measured["nc4_agreement_without_bias"].value == np.mean(nearest == without)
+
+
+def test_rows_of_the_head_that_float32_cannot_tell_apart():
+    data = cloud(4, 50, [30, 20, 10, 25], seed=9)
+    apart = np.random.default_rng(0).normal(size=(4, 50))
+    weight, features = 1e-9 * apart + data.weight[0], data.features.astype(np.float32)
+    largest = (features.astype(float) @ weight.T).argmax(1)
+    single = (features @ weight.astype(np.float32).T).argmax(1)
+    representation = represent_arrays(features, data.labels, data.logits, weight)
+    found = Tile(next(iter(representation.blocks)), representation).predictions_without_bias
+    assert np.array_equal(found.numpy(), largest) and not np.array_equal(single, largest)
 
 
 def test_total_variance_is_that_of_scikit_learn():

@@ -34,11 +34,9 @@ def vci(representation: Representation) -> Tensor:
         return total.sum()
     # m S^+ m = max_x 2 x m - x S x: with its x, the value and derivatives are right, and cheap.
     solutions = _solutions(fixed, total)
-    within, between = (
-        representation.scatter_along(solutions).sum() / samples,
-        (solutions @ means.T).square().sum(),
-    )
-    explained = 2 * (solutions * means).sum() - within - between / len(means)
+    within = representation.scatter_along(solutions).sum() / samples
+    between = (solutions @ means.T).square().sum() / len(means)
+    explained = 2 * (solutions * means).sum() - within - between
     return smooth_in(representation.span, 1 - explained / len(means) / representation.span.rank)
 
 

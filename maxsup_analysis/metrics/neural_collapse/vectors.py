@@ -5,7 +5,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.variation.classes import require_distinct_means
-from maxsup_analysis.moments import directions_of
+from maxsup_analysis.moments import directions_of, lengths_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.span import Span
 
@@ -38,10 +38,10 @@ def rows_with_samples(representation: Representation) -> Float64[Tensor, "M D"]:
 
 def units(vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, "K D"]:
     """The vectors scaled to length one."""
-    directions, nonzero = directions_of(vectors)
-    if not nonzero.all():
+    lengths = lengths_of(vectors)
+    if (lengths == 0).any():
         raise Undefined("a vector is zero and has no angle")
-    return directions
+    return directions_of(vectors, lengths)
 
 
 def smooth_in(span: Span, value: Tensor) -> Tensor:
