@@ -1,7 +1,7 @@
 """The rows of a feature store as Parquet, one row group a shard; needs pyarrow."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +79,7 @@ def integers(file: "pyarrow.parquet.ParquetFile", name: str) -> Tensor | None:
     return torch.from_numpy(column.to_numpy().astype(np.int64))
 
 
-def matrices(file: "pyarrow.parquet.ParquetFile") -> Iterator[dict[str, Tensor]]:
+def matrices(file: "pyarrow.parquet.ParquetFile") -> Generator[dict[str, Tensor], None, None]:
     """Features and logits, those that are there, SHARD rows at a time."""
     names = [name for name in MATRICES if name in file.schema_arrow.names]
     with _readable():
@@ -126,9 +126,11 @@ def _metadata(store: FeatureStore) -> dict[bytes, bytes]:
 
 @contextmanager
 def _readable() -> Iterator[None]:
+    # Named before: a reader that is given up passes here too, at a time when imports may fail.
+    damages = (_arrow().ArrowException, OSError)
     try:
         yield
-    except (_arrow().ArrowException, OSError) as reason:
+    except damages as reason:
         raise InputError(f"the Parquet file is damaged ({_first_line(reason)}); fetch it again") from None
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from maxsup_analysis.feature_store import SHARD, Batch, FeatureStore, exporting,
 from maxsup_analysis.feature_store.damage import faults_at
 from maxsup_analysis.feature_store.exporting import export_store
 from maxsup_analysis.feature_store.importing import import_store, remarks
+from maxsup_analysis.feature_store.parquet import matrices, parquet_file
 from tests.feature_store.stores import HEAD, NAMES, PLAN, K, rows_of, same, split, store_at, whole
 
 TOTAL = SHARD + 300
@@ -455,10 +457,18 @@ def test_exports_that_cannot_be(tmp_path: Path, store: FeatureStore):
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
         InputError, match=r"Parquet needs pyarrow, .* `pip install 'maxsup-analysis\[parquet\]'`"
     ):
         export_store(store.path, tmp_path / "out.parquet")
+
+
+def test_giving_up_a_parquet_file_imports_nothing(
+    tmp_path: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+):
+    export_store(store.path, tmp_path / "out.parquet")
+    reading = matrices(parquet_file(tmp_path / "out.parquet"))
+    next(reading)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    reading.close()
