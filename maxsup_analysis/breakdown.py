@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.class_columns import OF_LOGITS, ClassColumns, class_columns, logit_columns
-from maxsup_analysis.class_rows import class_rows
+from maxsup_analysis.class_rows import map_classes
 from maxsup_analysis.class_spectrum import class_spectrum
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.spectrum import effective_rank_within
@@ -177,13 +177,17 @@ def _neighbours(
 
 def _effective_ranks(representation: Representation) -> Float64[Tensor, " M"]:
     """Of each class that has samples; NaN where they coincide."""
-    ranks = []
-    for _, rows in class_rows(representation.blocks, representation.means.features.counts):
-        try:
-            ranks.append(effective_rank_within(class_spectrum(rows.features, shares=False).values).item())
-        except Undefined:
-            ranks.append(math.nan)
-    return torch.tensor(ranks, dtype=torch.float64)
+    counts = representation.means.features.counts
+    return torch.tensor(
+        list(map_classes(_effective_rank, representation.blocks, counts)), dtype=torch.float64
+    )
+
+
+def _effective_rank(label: int, rows: Rows) -> float:
+    try:
+        return effective_rank_within(class_spectrum(rows.features, shares=False).values).item()
+    except Undefined:
+        return math.nan
 
 
 def _class_notes(representation: Representation, frame: pd.DataFrame, sums: ClassColumns) -> Iterator[str]:

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.class_rows import class_rows
+from maxsup_analysis.class_rows import map_classes
 from maxsup_analysis.class_spectrum import ClassSpectrum, class_spectrum
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.metric import ClassMetric
@@ -77,15 +78,19 @@ def class_averages(
     order, counts = labels.argsort(stable=True), representation.means.features.counts
     starts = (counts.cumsum(0) - counts).long()
     running = [_Running() for _ in metrics]
-    for label, rows in class_rows(representation.blocks, counts):
-        try:
-            spectrum = class_spectrum(rows.features, shares=errors)
-        except Undefined as reason:
-            return [ClassAverage(math.nan, None, str(reason)) for _ in metrics]
-        places = order[starts[label] : starts[label] + len(rows)]
-        for metric, sums in zip(metrics, running, strict=True):
-            sums.add(metric, spectrum, places, errors=errors)
+    spectra = map_classes(partial(_spectrum, shares=errors), representation.blocks, counts)
+    try:
+        for label, n, spectrum in spectra:
+            places = order[starts[label] : starts[label] + n]
+            for metric, sums in zip(metrics, running, strict=True):
+                sums.add(metric, spectrum, places, errors=errors)
+    except Undefined as reason:
+        return [ClassAverage(math.nan, None, str(reason)) for _ in metrics]
     return [sums.average(len(labels), errors=errors) for sums in running]
+
+
+def _spectrum(label: int, rows: Rows, *, shares: bool) -> tuple[int, int, ClassSpectrum]:
+    return label, len(rows), class_spectrum(rows.features, shares=shares)
 
 
 def _labels(rows: Rows) -> Int64[Tensor, " B"]:

@@ -1,7 +1,8 @@
 """The first samples of each class together: for what cannot be summed sample by sample."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -9,19 +10,25 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.rows import Blocks, Rows, runs
+from maxsup_analysis.threads import threaded
 
+T = TypeVar("T")
 MOST = 512  # samples of a class
 ROOM = 10**8  # bytes of features that are in memory at once
 
 
-def class_rows(
-    blocks: Blocks, counts: Float64[Tensor, " K"], limit: int = MOST, room: int = ROOM
-) -> Iterator[tuple[int, Rows]]:
-    """Each class that has samples, by its label, with its first `limit` samples in the order of the rows.
+def map_classes(
+    function: Callable[[int, Rows], T],
+    blocks: Blocks,
+    counts: Float64[Tensor, " K"],
+    limit: int = MOST,
+    room: int = ROOM,
+) -> Iterator[T]:
+    """What the function makes of each class that has samples: of its label and its first `limit` samples.
 
-    counts: how many samples each class has. Classes come in the order of their labels, as many at a time as
-    `room` holds, each time in one sweep that reads the labels of a block and the rows that are wanted. Logits
-    are left behind.
+    counts: how many samples each class has. Samples are in the order of the rows, without their logits. Classes come
+    in the order of their labels, several at once in threads; as many at a time as `room` holds, each time after one
+    sweep that reads the labels of a block and the rows that are wanted.
     """
     first = next(iter(blocks), None)
     if first is None:
@@ -29,7 +36,12 @@ def class_rows(
     wanted = counts.long().clamp(max=limit)
     bytes_each = first.features.shape[1] * first.features.element_size()
     for classes in _groups(wanted, max(room // max(bytes_each, 1), 1)):
-        yield from _swept(blocks, wanted, classes)
+        yield from threaded(partial(_applied, function), _swept(blocks, wanted, classes))
+
+
+def _applied(function: Callable[[int, Rows], T], item: tuple[int, list[Rows]]) -> T:
+    label, parts = item
+    return function(label, _joined(parts))
 
 
 def _groups(wanted: Int64[Tensor, " K"], rows: int) -> Iterator[range]:
@@ -44,8 +56,8 @@ def _groups(wanted: Int64[Tensor, " K"], rows: int) -> Iterator[range]:
         yield range(start, len(wanted))
 
 
-def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Iterator[tuple[int, Rows]]:
-    """The rows of some classes, in one sweep, which ends as soon as they are complete."""
+def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> list[tuple[int, list[Rows]]]:
+    """The labels of some classes and their rows, from one sweep, which ends as soon as they are complete."""
     missing = {label: int(wanted[label]) for label in classes if wanted[label] > 0}
     parts: dict[int, list[Rows]] = {label: [] for label in missing}
     for rows in blocks.map(partial(_first_of_classes, classes=classes, limit=int(wanted.max()))):
@@ -56,9 +68,7 @@ def _swept(blocks: Blocks, wanted: Int64[Tensor, " K"], classes: range) -> Itera
                 missing[label] -= len(part)
         if not any(missing.values()):
             break
-    while parts:
-        label = min(parts)
-        yield label, _joined(parts.pop(label))
+    return list(parts.items())
 
 
 def _first_of_classes(rows: Rows, classes: range, limit: int) -> Rows:

@@ -1,7 +1,6 @@
 """Labelled rows: ids, labels, features and logits of samples, in blocks that can be read any number of times."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -12,10 +11,10 @@ from torch import Tensor
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.sums import Sum, added
+from maxsup_analysis.threads import one_torch_thread
 
 T = TypeVar("T")
 TILE = 2**21  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
-LARGE = 2**25 - 2**16  # just below the largest piece that glibc would learn from
 FEWEST = 16  # rows of a tile, however wide
 
 
@@ -102,23 +101,6 @@ class RowBlocks:
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
         """One after the other."""
         return added(self.map(function))
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """For a sweep: one thread within an operation of torch, and memory that is kept for the next tile.
-
-    torch's number of threads is one for the whole process, and is put back. As to memory, glibc gives pieces of the
-    size of a tile back to the system, to fetch them again at once, until it has seen a larger one freed: some 30 % of
-    the time of a sweep.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.empty(LARGE, dtype=torch.uint8)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def require_labels(rows: Rows, classes: int) -> None:

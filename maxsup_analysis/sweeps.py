@@ -6,47 +6,28 @@ Either is given one reader a shard, keeps the results in the order of the shards
 
 import logging
 import platform
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add, iadd
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
-
-import torch
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.rows import Blocks, Rows, one_torch_thread
+from maxsup_analysis.rows import Blocks, Rows
 from maxsup_analysis.sums import RUN, Sum, added
+from maxsup_analysis.threads import Pending, in_order, one_torch_thread, threaded
 from maxsup_analysis.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 Reader = Callable[[], Rows]
-# A block has some 100 MB of matrices while it is looked at.
-MOST_THREADS = 8
 PATIENCE = 10  # seconds until a scheduler, or a worker, has to be there
 PACKAGE = "maxsup-analysis"
 START = "start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
-
-
-@runtime_checkable
-class Pending(Protocol[T_co]):
-    """A result to come, as of a thread pool or of a cluster."""
-
-    def result(self) -> T_co:
-        """Wait for it; raises what the computation raised."""
-        ...
-
-    def cancel(self) -> object:
-        """Give it up."""
-        ...
 
 
 def blocks_of(readers: Sequence[Reader], dask: str | None = None) -> Blocks:
@@ -54,27 +35,11 @@ def blocks_of(readers: Sequence[Reader], dask: str | None = None) -> Blocks:
     return ThreadedBlocks(tuple(readers)) if dask is None else DaskBlocks(tuple(readers), dask)
 
 
-def in_order(submit: Callable[[int], Pending[T]], number: int, *, ahead: int) -> Iterator[T]:
-    """Results 0 to number - 1 in their order, `ahead` of them under way while one is looked at."""
-    waiting: deque[Pending[T]] = deque()
-    try:
-        for n in range(number):
-            waiting.append(submit(n))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for pending in waiting:
-            pending.cancel()
-
-
 @dataclass(frozen=True)
 class ThreadedBlocks:
     """Blocks that are read and swept by threads; as many blocks as threads are in memory at once.
 
-    threads: one a core by default, up to 8, each with one thread of torch: products in float32 are rounded otherwise
-        with another number of those, and what is measured must not depend on the machine's cores.
+    threads: one a core by default, up to 8.
     """
 
     readers: tuple[Reader, ...]
@@ -85,22 +50,11 @@ class ThreadedBlocks:
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """Raises what a block raises when its turn comes; the blocks after it are given up."""
-        threads = self.threads or min(torch.get_num_threads(), MOST_THREADS)
-        with one_torch_thread(), ThreadPoolExecutor(threads, initializer=_alone) as pool:
-
-            def submit(n: int) -> Pending[T]:
-                return pool.submit(_applied, function, self.readers[n])
-
-            yield from in_order(submit, len(self.readers), ahead=threads)
+        return threaded(partial(_applied, function), self.readers, self.threads)
 
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
         """The sum of what the function makes of each block."""
         return added(self.map(function))
-
-
-def _alone() -> None:
-    """What a thread does first."""
-    torch.set_num_threads(1)
 
 
 def _applied(function: Callable[[Rows], T], reader: Reader) -> T:
@@ -161,7 +115,7 @@ class DaskBlocks:
             def submit(n: int) -> Pending[T]:
                 return cluster.submit(Sweep[T].block, sweep, n, pure=False)
 
-            yield from in_order(submit, len(self.readers), ahead=2 * threads)
+            yield from in_order(submit, range(len(self.readers)), ahead=2 * threads)
 
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
         """Workers add runs of shards, runs of runs and so on; one sum comes back."""

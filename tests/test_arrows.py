@@ -22,13 +22,14 @@ ARROWS = {
         "halves": "",
         "pairs": "lazy",
         "moments": "lazy span",
-        "rows": "errors sums",
+        "threads": "",
+        "rows": "errors sums threads",
         "representation": "errors lazy moments rows span",
         "tile": "errors halves lazy moments representation rows span",
         "metrics": "errors losses metrics moments pairs representation rows span table tile",
         "held_out": "errors metrics representation rows tile",
         "fits": "errors held_out metrics representation",
-        "class_rows": "rows",
+        "class_rows": "rows threads",
         "class_columns": "errors metrics representation rows tile",
         "class_spectrum": "errors",
         "class_averages": "class_rows class_spectrum errors metrics representation rows",
@@ -75,7 +76,7 @@ ARROWS = {
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",
-        "sweeps": "errors rows sums version",
+        "sweeps": "errors rows sums threads version",
         "datasets": "datasets errors labels named_code preprocessing table",
         "class_order": "datasets errors",
         "feature_store": "arrays errors feature_store files measurements ranks representation rows sweeps version",
@@ -113,7 +114,8 @@ ARROWS = {
     }.items()
 }
 CORE = (
-    "losses", "sums", "lazy", "span", "halves", "pairs", "moments", "rows", "representation", "tile", "metrics",
+    "losses", "sums", "threads", "lazy", "span", "halves", "pairs", "moments", "rows", "representation", "tile",
+    "metrics",
     "held_out", "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching",
     "wanted", "span_sums", "gathering", "spectra", "linearisation", "moment_shares", "influence", "estimates",
     "measurements", "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",

@@ -13,7 +13,7 @@ from scipy.stats import entropy
 from sklearn.decomposition import PCA
 
 from maxsup_analysis.class_averages import ClassAverage, class_averages
-from maxsup_analysis.class_rows import class_rows
+from maxsup_analysis.class_rows import map_classes
 from maxsup_analysis.class_spectrum import class_spectrum
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.measurements import Measurements, measure_representation, represent_arrays
@@ -356,7 +356,8 @@ def test_the_rows_of_a_class_are_its_first_in_any_blocks(
     data = cloud(len(counts), 3, counts, seed)
     cut = blocks(data, tuple(min(c, len(data.labels)) for c in cuts))
     bytes_each = 3 * 8
-    found = list(class_rows(cut, torch.tensor(counts).double(), limit, room * bytes_each))
+    sizes = torch.tensor(counts).double()
+    found = list(map_classes(lambda *class_: class_, cut, sizes, limit, room * bytes_each))
     assert [label for label, _ in found] == [k for k, count in enumerate(counts) if count]
     for label, rows in found:
         places = np.flatnonzero(data.labels == label)[:limit]
@@ -379,9 +380,16 @@ def test_a_sweep_for_rows_ends_when_they_are_complete_and_holds_what_fits():
     data = cloud(4, 3, [20] * 4)
     many = blocks(data, tuple(range(8, 80, 8)))
     counted = Counted(many.rows)
-    assert len(list(class_rows(counted, torch.full((4,), 20.0).double(), 2))) == 4
+    assert len(list(map_classes(lambda *class_: class_, counted, torch.full((4,), 20.0).double(), 2))) == 4
     assert Counted.read < len(many.rows)
     Counted.read = 0
     # Room for the rows of two classes: two sweeps over all blocks.
-    assert len(list(class_rows(counted, torch.full((4,), 20.0).double(), 512, 40 * 3 * 8))) == 4
+    assert (
+        len(
+            list(
+                map_classes(lambda *class_: class_, counted, torch.full((4,), 20.0).double(), 512, 40 * 3 * 8)
+            )
+        )
+        == 4
+    )
     assert len(many.rows) < Counted.read <= 2 * len(many.rows)
