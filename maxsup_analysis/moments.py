@@ -222,7 +222,7 @@ class ClassMoments:
 def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
     """Euclidean lengths, of numbers however large or small."""
     lengths = torch.linalg.vector_norm(points, dim=1)
-    if _are_ordinary(lengths):
+    if are_ordinary(lengths):
         return lengths
     largest, scaled = _scaled(points)
     return largest[:, 0] * torch.linalg.vector_norm(scaled, dim=1)
@@ -230,7 +230,7 @@ def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
 
 def directions_of(points: Float64[Tensor, "B D"], lengths: Float64[Tensor, " B"]) -> Float64[Tensor, "B D"]:
     """Points scaled to length one, given their lengths; zero vectors stay zero."""
-    if _are_ordinary(lengths):
+    if are_ordinary(lengths):
         return points * lengths.reciprocal()[:, None]
     _, scaled = _scaled(points)
     lengths = torch.linalg.vector_norm(scaled, dim=1)
@@ -243,5 +243,6 @@ def _scaled(points: Float64[Tensor, "B D"]) -> tuple[Float64[Tensor, "B 1"], Flo
     return largest, points / torch.where(largest > 0, largest, 1)
 
 
-def _are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:
+def are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:
+    """Whether squares of such lengths neither overflow nor vanish."""
     return len(lengths) > 0 and bool(lengths.amin() > SHORTEST) and bool(lengths.amax() < LONGEST)

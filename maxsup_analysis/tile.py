@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch import Tensor
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.halves import is_held_out
 from maxsup_analysis.lazy import lazy
-from maxsup_analysis.moments import directions_of, lengths_of
+from maxsup_analysis.moments import are_ordinary, directions_of, lengths_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.span import Span
@@ -83,14 +84,20 @@ class Tile:
         return self.logits.gather(1, self.predictions[:, None])[:, 0]
 
     @lazy
-    def log_probabilities(self) -> Float64[Tensor, "B K"]:
-        """Log of the softmax of the logits."""
-        return self.logits.log_softmax(1)
+    def runners_up(self) -> Float64[Tensor, " B"]:
+        """The largest logit but that of the prediction; minus infinity where there is no other class."""
+        return self._rivals[0]
+
+    @lazy
+    def odds_against(self) -> Float64[Tensor, " B"]:
+        """The probability of all other classes over that of the prediction; 0 where it is too small for a float64."""
+        return self._rivals[1].sum(1)
 
     @lazy
     def probabilities(self) -> Float64[Tensor, "B K"]:
         """The softmax of the logits."""
-        return self.log_probabilities.exp()
+        confidences = self.confidences[:, None]
+        return (self._rivals[1] * confidences).scatter_(1, self.predictions[:, None], confidences)
 
     @lazy
     def probability_gaps(self) -> Float64[Tensor, "B K"]:
@@ -100,7 +107,23 @@ class Tile:
     @lazy
     def confidences(self) -> Float64[Tensor, " B"]:
         """The probability of the prediction."""
-        return self.log_probabilities.gather(1, self.predictions[:, None])[:, 0].exp()
+        return (1 + self.odds_against).reciprocal_()
+
+    @lazy
+    def true_log_probabilities(self) -> Float64[Tensor, " B"]:
+        """Log of the probability of the true class."""
+        return self.true_logits - self.top_logits - self.odds_against.log1p()
+
+    @lazy
+    def others(self) -> Float64[Tensor, "B K"]:
+        """The logits with minus infinity in place of the prediction's."""
+        return self.logits.scatter(1, self.predictions[:, None], -torch.inf)
+
+    @lazy
+    def _rivals(self) -> tuple[Float64[Tensor, " B"], Float64[Tensor, "B K"]]:
+        """The largest of the other logits, and the odds of each class against the prediction; 0 for itself."""
+        others = self.others
+        return others.amax(1), (others - self.top_logits[:, None]).exp_()
 
     @lazy
     def predictions(self) -> Int64[Tensor, " B"]:
@@ -171,7 +194,10 @@ class Tile:
 
     def along_direction(self, vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, " B"]:
         """The product of each direction with the vector of its class; 0 for zero vectors."""
-        return torch.linalg.vecdot(self.directions, vectors.index_select(0, self.labels))
+        chosen = vectors.index_select(0, self.labels)
+        if are_ordinary(self.lengths):
+            return row_products(self.features, chosen).div_(self.lengths)
+        return row_products(self.directions, chosen)
 
     @lazy
     def direction_deviations(self) -> Float64[Tensor, "B D"]:
@@ -225,6 +251,11 @@ class Tile:
 
     def _of_my_precision(self, span: Span) -> Span:
         return span if self.precision == torch.float64 else span.single
+
+
+def row_products(first: Float64[Tensor, "B D"], second: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
+    """The product of each row with the other's; NumPy takes half the time of torch, which keeps what it sums."""
+    return torch.from_numpy(np.einsum("ij,ij->i", first.numpy(), second.numpy()))
 
 
 def _largest(

@@ -26,7 +26,7 @@ ARROWS = {
         "rows": "errors sums threads",
         "representation": "errors lazy moments rows span",
         "tile": "errors halves lazy moments representation rows span",
-        "metrics": "errors losses metrics moments pairs representation rows span table tile",
+        "metrics": "errors lazy losses metrics moments pairs representation rows span table tile",
         "held_out": "errors metrics representation rows tile",
         "fits": "errors held_out metrics representation",
         "class_rows": "rows threads",

@@ -4,36 +4,53 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
+from maxsup_analysis.lazy import lazy
 from maxsup_analysis.metrics.metric import Entry, SampleMetric, _described, _enter
 from maxsup_analysis.tile import Tile
 
 BINS = 15
+EDGES = torch.arange(1, BINS, dtype=torch.float64) / BINS
 
 
 @dataclass(frozen=True)
 class Gaps:
-    """How far probabilities exceed what came true, C of them a sample, each in one of the bins of its own total."""
+    """How far probabilities exceed what came true, C of them a sample; each column has bins of its own.
+
+    Of many classes most probabilities are in the first bin, which is therefore summed as a whole.
+    """
 
     values: Float64[Tensor, "B C"]
-    bins: Int64[Tensor, "B C"]
-    size: int
+    probabilities: Float64[Tensor, "B C"]
 
     @property
     def totals(self) -> Float64[Tensor, " P"]:
-        """The sum of the gaps in each bin, and the number of samples."""
-        sums = torch.zeros(self.size + 1, dtype=torch.float64)
-        sums.index_add_(0, self.bins.flatten(), self.values.flatten())
-        sums[-1] = len(self.values)
-        return sums
+        """The sum of the gaps in each bin of each column, and the number of samples."""
+        places, bins = self._above
+        values = self.values.flatten()
+        first = values.index_fill(0, places, 0).view(self.values.shape).sum(0)
+        sums = torch.nn.functional.pad(first[:, None], (0, BINS - 1)).flatten()
+        sums.index_add_(0, bins, values[places])
+        return torch.cat([sums, torch.tensor([len(self.values)], dtype=torch.float64)])
 
     def shares(self, gradient: Float64[Tensor, " P"]) -> Float64[Tensor, " B"]:
         """What each sample adds to them, times the gradient."""
-        return (self.values * gradient[self.bins]).sum(1) + gradient[-1]
+        places, bins = self._above
+        values, C = self.values.flatten(), self.values.shape[1]
+        of_first = values.index_fill(0, places, 0).view(self.values.shape) @ gradient[:-1:BINS]
+        return of_first.index_add_(0, places // C, values[places] * gradient[bins]) + gradient[-1]
+
+    @lazy
+    def _above(self) -> tuple[Int64[Tensor, " A"], Int64[Tensor, " A"]]:
+        """The places of the probabilities above the first bin, and the numbers of their bins among all."""
+        places = torch.from_numpy(np.flatnonzero((self.probabilities > EDGES[0]).numpy()))
+        columns = places % self.probabilities.shape[1]
+        return places, columns * BINS + bin_of(self.probabilities.flatten()[places])
 
 
 def binned_metric(
@@ -64,7 +81,7 @@ def bin_of(probabilities: Tensor) -> Tensor:
         >>> bin_of(torch.tensor([0.0, 0.2, 0.21, 1.0], dtype=torch.float64))
         tensor([ 0,  2,  3, 14])
     """
-    return torch.bucketize(probabilities, torch.arange(1, BINS, dtype=torch.float64) / BINS)
+    return torch.bucketize(probabilities, EDGES)
 
 
 def sample_count(totals: Float64[Tensor, " P"]) -> Tensor:

@@ -84,7 +84,7 @@ def nll(tile: Tile) -> Float64[Tensor, " B"]:
 
     Natural logarithm, hard labels whatever the loss the classifier was trained with.
     """
-    return -tile.log_probabilities.gather(1, tile.labels[:, None])[:, 0]
+    return -tile.true_log_probabilities
 
 
 def _mean_absolute(totals: Float64[Tensor, " P"]) -> Tensor:
@@ -108,7 +108,7 @@ def ece(tile: Tile) -> Gaps:
     belong to the first and the last. All samples at once, never averaged over batches.
     """
     gaps = tile.confidences - tile.correct
-    return Gaps(gaps[:, None], bin_of(tile.confidences)[:, None], BINS)
+    return Gaps(gaps[:, None], tile.confidences[:, None])
 
 
 @also_at_temperature
@@ -123,7 +123,7 @@ def brier(tile: Tile) -> Float64[Tensor, " B"]:
 
     The sum over classes; others take their mean, which is K times smaller, or half the sum. From 0 to 2.
     """
-    return tile.probability_gaps.square().sum(1)
+    return torch.linalg.vector_norm(tile.probability_gaps, dim=1).square_()
 
 
 @also_at_temperature
@@ -204,9 +204,7 @@ def classwise_ece(tile: Tile) -> Gaps:
     with or without samples of theirs; others sum over classes, or drop small probabilities. With many classes most
     probabilities are near 0 and so is the mean.
     """
-    _, K = tile.logits.shape
-    bins = bin_of(tile.probabilities) + BINS * torch.arange(K)
-    return Gaps(tile.probability_gaps, bins, BINS * K)
+    return Gaps(tile.probability_gaps, tile.probabilities)
 
 
 def _equal_mass(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:

@@ -4,8 +4,10 @@ z are the logits of a sample, gt is its true class. The halves add up to z_gt - 
 that times alpha (MaxSup, Theorem 3.3 and Corollary 3.4).
 """
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
@@ -33,7 +35,8 @@ def logit_regularisation(tile: Tile) -> Float64[Tensor, " B"]:
 
     Mean over samples, divided by alpha; never negative.
     """
-    return regularisation(tile.logits, tile.labels)
+    # No other logit is larger than that of a right prediction.
+    return tile.once(_above_mean).index_copy(0, *_where_wrong(tile, regularisation))
 
 
 @mean_metric(
@@ -49,7 +52,7 @@ def logit_error_amplification(tile: Tile) -> Float64[Tensor, " B"]:
 
     Mean over samples, divided by alpha; never positive, and 0 for every sample that is classified correctly.
     """
-    return error_amplification(tile.logits, tile.labels)
+    return torch.zeros_like(tile.true_logits).index_copy_(0, *_where_wrong(tile, error_amplification))
 
 
 @mean_metric(
@@ -65,7 +68,7 @@ def near_zero_logits(tile: Tile) -> Float64[Tensor, " B"]:
 
     The logits as they are: adding a constant to them all, which no probability notices, changes it.
     """
-    return (tile.logits.abs() < NEAR_ZERO).double().mean(1)
+    return tile.logits.abs().lt_(NEAR_ZERO).mean(1)
 
 
 @mean_metric(
@@ -81,7 +84,7 @@ def near_zero_logits_centred(tile: Tile) -> Float64[Tensor, " B"]:
 
     Does not change when a constant is added to the logits.
     """
-    return (tile.centred_logits.abs() < NEAR_ZERO).double().mean(1)
+    return tile.centred_logits.abs().lt_(NEAR_ZERO).mean(1)
 
 
 @mean_metric(
@@ -98,7 +101,7 @@ def logit_maxsup_penalty(tile: Tile) -> Float64[Tensor, " B"]:
     classified correctly this is label smoothing's term, the sum of its two halves. Does not change when a constant is
     added to the logits.
     """
-    return tile.top_logits - tile.mean_logits
+    return tile.once(_above_mean)
 
 
 @mean_metric(
@@ -116,8 +119,7 @@ def logit_margin(tile: Tile) -> Float64[Tensor, " B"]:
     """
     if tile.logits.shape[1] == 1:
         raise Undefined("there is one class, so no other logit to compare with")
-    others = tile.logits.scatter(1, tile.labels[:, None], -torch.inf)
-    return tile.true_logits - others.amax(1)
+    return tile.true_logits - torch.where(tile.correct > 0, tile.runners_up, tile.top_logits)
 
 
 @mean_metric(
@@ -132,11 +134,7 @@ def true_class_rank(tile: Tile) -> Float64[Tensor, " B"]:
     1 is the top, K the bottom. Of equal logits the class with the lower number stands first, as for accuracy, so rank
     1 and a correct prediction are the same; others give tied classes their average place.
     """
-    true = tile.true_logits[:, None]
-    above = (tile.logits > true).sum(1)
-    classes = torch.arange(tile.logits.shape[1])
-    tied_before = ((tile.logits == true) & (classes < tile.labels[:, None])).sum(1)
-    return (1 + above + tied_before).double()
+    return torch.ones_like(tile.true_logits).index_copy_(0, *_where_wrong(tile, _ranks))
 
 
 @mean_metric(
@@ -225,3 +223,27 @@ def cosine_to_head(tile: Tile) -> Float64[Tensor, "B 2"]:
         name = tile.representation.class_names[int(tile.labels[zero][0])]
         raise Undefined(f"the head's row of class {name} is zero, which has no direction")
     return torch.stack([tile.along_direction(head.directions), tile.has_direction.double()], 1)
+
+
+def _above_mean(tile: Tile) -> Float64[Tensor, " B"]:
+    """The largest logit minus the average one."""
+    return tile.top_logits - tile.mean_logits
+
+
+def _ranks(logits: Float64[Tensor, "B K"], labels: Int64[Tensor, " B"]) -> Float64[Tensor, " B"]:
+    true = logits.gather(1, labels[:, None])
+    tied_before = (logits == true) & (torch.arange(logits.shape[1]) < labels[:, None])
+    return 1 + ((logits > true) | tied_before).sum(1).double()
+
+
+def _where_wrong(
+    tile: Tile, function: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[Int64[Tensor, " W"], Float64[Tensor, " W"]]:
+    """The numbers of the wrong samples, and what the function makes of their logits and labels."""
+    which, logits = tile.once(_wrong)
+    return which, function(logits, tile.labels[which])
+
+
+def _wrong(tile: Tile) -> tuple[Int64[Tensor, " W"], Float64[Tensor, "W K"]]:
+    which = (tile.predictions != tile.labels).nonzero()[:, 0]
+    return which, tile.logits.index_select(0, which)

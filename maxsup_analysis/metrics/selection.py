@@ -19,6 +19,7 @@ from maxsup_analysis.tile import Tile
 
 XIA = "Xia et al. 2025 (arXiv 2403.14715)"
 POWERS = tuple(range(1, 11))
+VANISHING = 1e-290
 Area = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -59,8 +60,11 @@ class Ranked:
 
 def log_odds(tile: Tile) -> Float64[Tensor, " B"]:
     """Of the probability of the prediction: the same order, and no two of them are rounded to 1."""
-    others = tile.logits.scatter(1, tile.predictions[:, None], -torch.inf)
-    return tile.top_logits - others.logsumexp(1)
+    odds = -tile.odds_against.log()
+    # Beyond, odds lose their digits and vanish.
+    extreme = (tile.odds_against < VANISHING).nonzero()[:, 0]
+    others = tile.others.index_select(0, extreme)
+    return odds.index_copy_(0, extreme, tile.top_logits[extreme] - others.logsumexp(1))
 
 
 def top_logits(tile: Tile) -> Float64[Tensor, " B"]:
@@ -69,12 +73,14 @@ def top_logits(tile: Tile) -> Float64[Tensor, " B"]:
 
 
 def normalised_logits(tile: Tile) -> Float64[Tensor, " B"]:
-    """The largest logit over the p-norm of them all, both centred, with the fitted p."""
+    """The largest logit over the p-norm of them all, both centred, with the fitted p; 0 for held-out samples."""
     power = tile.representation.power
     if isinstance(power, Undefined):
         raise Undefined(str(power))
     assert power is not None, "a metric that looks at the power says so in `needs`"
-    return normalised_tops(tile.centred_logits, (power,))[:, 0]
+    judged = (~tile.held_out).nonzero()[:, 0]
+    tops = normalised_tops(tile.centred_logits.index_select(0, judged), (power,))[:, 0]
+    return torch.zeros_like(tile.mean_logits).index_copy_(0, judged, tops)
 
 
 def normalised_tops(centred: Float64[Tensor, "B K"], powers: tuple[int, ...]) -> Float64[Tensor, "B P"]:
@@ -88,14 +94,17 @@ def normalised_tops(centred: Float64[Tensor, "B K"], powers: tuple[int, ...]) ->
     if centred.shape[1] < 3:
         raise Undefined("with fewer than three classes all normalised logits are equal, so they rank nothing")
     # Scaled by the largest entry first, so that powers neither overflow nor vanish.
-    largest = centred.abs().amax(1, keepdim=True)
-    scaled = centred / torch.where(largest > 0, largest, 1)
-    sizes, tops = scaled.abs(), scaled.amax(1)
-    # Half the 1-norm is the sum of what is above the mean: so samples whose top logit alone is tie without rounding.
-    norms, raised = {1: 2 * scaled.clamp(min=0).sum(1)}, sizes.clone()
+    sizes, tops = centred.abs(), centred.amax(1)
+    largest = sizes.amax(1, keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    tops, raised, norms = tops / largest[:, 0], sizes.div_(largest).clone(), {}
+    if 1 in powers:
+        # Half of it is the sum of what is above the mean: so samples whose top logit alone is tie without rounding.
+        norms[1] = 2 * centred.clamp(min=0).div_(largest).sum(1)
     for power in range(2, max(powers) + 1):
         raised.mul_(sizes)
-        norms[power] = raised.sum(1) ** (1 / power)
+        if power in powers:
+            norms[power] = raised.sum(1) ** (1 / power)
     return torch.stack([torch.where(tops > 0, tops / norms[power], 0) for power in powers], 1)
 
 
