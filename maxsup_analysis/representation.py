@@ -50,6 +50,13 @@ class Head:
         """The rows in float32."""
         return self.weight.float()
 
+    @lazy
+    def with_signs(self) -> tuple[Float64[Tensor, "K 32"], Float64[Tensor, "D 32"]]:
+        """Random signs for the classes, the same ones always, and the sums of the rows with these signs."""
+        drawn = torch.randint(2, (len(self.weight), 32), generator=torch.Generator().manual_seed(0))
+        signs = 2 * drawn.double() - 1
+        return signs, self.weight.T @ signs
+
 
 @dataclass(frozen=True)
 class Representation:

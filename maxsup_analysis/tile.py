@@ -20,6 +20,8 @@ from maxsup_analysis.span import Span
 T = TypeVar("T")
 # Scores of float32 products that are closer than this share of the longest vectors are computed again in float64.
 DOUBTFUL = 1e-5
+# Of sums in float64, with respect to the length of what is summed.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -135,12 +137,35 @@ class Tile:
     def predictions_without_bias(self) -> Int64[Tensor, " B"]:
         """The class whose row of the head has the largest product with the features; of equal ones, the first."""
         head = self.representation.known_head
-        features = self.rows.features.to(self.precision)
+        scores = self.logits if head.bias is None else self.logits - head.bias
+        best, chosen = scores.max(1)
+        others = scores.scatter(1, chosen[:, None], -torch.inf).amax(1)
+        # Also where something has overflowed, or there is no other.
+        clear = best - others > 2 * self._distance_to_products(scores)
+        unclear = (~clear).nonzero()[:, 0]
+        if len(unclear):
+            chosen = chosen.index_copy(0, unclear, self._largest_products(unclear))
+        return chosen
+
+    def _distance_to_products(self, scores: Float64[Tensor, "B K"]) -> Float64[Tensor, " B"]:
+        """How far scores may be from the products of features and head: stored logits are rounded, or another head's.
+
+        Of a sum of differences with random signs at least one half is no smaller than any of them; all 32 are with a
+        probability below 1e-9.
+        """
+        head = self.representation.known_head
+        signs, weighed = head.with_signs
+        sums = (scores @ signs).sub_(self.features @ weighed)
+        return sums.abs_().amax(1) + ROUNDING * torch.linalg.vector_norm(scores, dim=1)
+
+    def _largest_products(self, which: Int64[Tensor, " S"]) -> Int64[Tensor, " S"]:
+        head = self.representation.known_head
+        features = self.rows.features.index_select(0, which).to(self.precision)
         weight = head.weight if self.precision == torch.float64 else head.single
         lengths = torch.linalg.vector_norm(features, dim=1)
 
-        def in_full(which: Tensor) -> Tensor:
-            return self.rows.features[which].double() @ head.weight.T
+        def in_full(doubtful: Tensor) -> Tensor:
+            return self.features[which[doubtful]] @ head.weight.T
 
         return _largest(features @ weight.T, lengths * float(head.lengths.max()), in_full)
 

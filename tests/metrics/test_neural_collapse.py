@@ -151,6 +151,26 @@ def test_rows_of_the_head_that_float32_cannot_tell_apart():
     assert np.array_equal(found.numpy(), largest) and not np.array_equal(single, largest)
 
 
+@pytest.mark.parametrize("stored", ["none", "exact", "float16", "one wrong", "another head's"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_with_the_head_whatever_logits_are_stored(stored: str, dtype: type):
+    data, rng = cloud(30, 8, [20] * 30, seed=4), np.random.default_rng(0)
+    features, bias = data.features.astype(dtype), rng.normal(size=30)
+    products = features.astype(float) @ data.weight.T
+    logits = products + bias
+    best = products.argmax(1)
+    if stored == "float16":
+        logits = logits.astype(np.float16)
+    elif stored == "one wrong":
+        logits[np.arange(len(logits)), (best + 1) % 30] += 100
+    elif stored == "another head's":
+        logits = rng.normal(size=logits.shape)
+    given = None if stored == "none" else logits
+    representation = represent_arrays(features, data.labels, given, data.weight, bias)
+    found = [Tile(rows, representation).predictions_without_bias for rows in representation.blocks]
+    assert np.array_equal(torch.cat(found).numpy(), best)
+
+
 def test_total_variance_is_that_of_scikit_learn():
     """With equally many samples a class, S_W + S_B is the covariance of all samples."""
     data = CLOUDS["balanced"]
