@@ -13,6 +13,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.lazy import lazy
+from maxsup_analysis.pairs import Pairs
 from maxsup_analysis.span import Span, span_of
 
 Kind = TypeVar("Kind", bound="ClusterMeans")
@@ -76,6 +77,11 @@ class ClusterMeans:
     def centred_means(self) -> Float64[Tensor, "K D"]:
         """Class means minus their average, classes weighing equally; exact under a common offset."""
         return self.offsets - self.offsets.mean(0)
+
+    @lazy
+    def pairs(self) -> Pairs:
+        """The pairs of centred means."""
+        return Pairs(self.centred_means)
 
     @lazy
     def span(self) -> Span:

@@ -34,11 +34,22 @@ class PairTile:
     lengths: Float64[Tensor, "T C"]
     start: tuple[int, int]
 
+    @property
+    def cut(self) -> tuple[slice, slice]:
+        """Which of the K vectors the first are, and which the second."""
+        i, j = self.start
+        return slice(i, i + len(self.first)), slice(j, j + len(self.second))
+
+    @property
+    def diagonal(self) -> int:
+        """The diagonal, as torch counts them, that the pairs i < j begin with."""
+        return 1 + self.start[0] - self.start[1]
+
     @lazy
     def distinct(self) -> Bool[Tensor, "T C"]:
         """Where i < j."""
         ones = torch.ones(len(self.first), len(self.second), dtype=torch.bool)
-        return ones.triu_(1 + self.start[0] - self.start[1])
+        return ones.triu_(self.diagonal)
 
     @lazy
     def products(self) -> Float64[Tensor, "T C"]:
@@ -48,7 +59,7 @@ class PairTile:
     @lazy
     def squares(self) -> Float64[Tensor, "T C"]:
         """|x_i - x_j|^2, of nearly equal vectors too; 1 where i >= j, so that it can be divided by."""
-        squares = torch.addmm(self.lengths, self.first, self.second.T, alpha=-2).where(self.distinct, 1)
+        squares = torch.add(self.lengths, self.products, alpha=-2).where(self.distinct, 1)
         close = (squares < CLOSE * self.lengths) & self.distinct
         if not close.any():
             return squares
@@ -64,47 +75,62 @@ class PairTile:
         return self.start[0] + i, self.start[1] + j
 
 
+@dataclass(frozen=True)
+class Pairs:
+    """The pairs of K vectors; up to K = 1448, what is computed of them is kept for whoever asks next."""
+
+    vectors: Float64[Tensor, "K D"]
+
+    def tiles(self) -> Iterator[PairTile]:
+        """All pairs, without derivatives."""
+        cuts = list(_cuts(len(self.vectors)))
+        if len(cuts) == 1:
+            yield self._whole
+            return
+        leaves = self._leaves
+        for rows, columns in cuts:
+            yield _tile(rows, columns, _cut(leaves, rows, columns))
+
+    def largest_product(self) -> tuple[int, int]:
+        """The pair of different vectors whose product is largest; of several, the first that is met."""
+        best, pair = -torch.inf, (0, 1)
+        for tile in self.tiles():
+            products = tile.products.where(tile.distinct, -torch.inf)
+            if (largest := products.max().item()) > best:
+                best, pair = largest, tile.pair(products == largest) or pair
+        return pair
+
+    @property
+    def _leaves(self) -> tuple[Tensor, Tensor]:
+        vectors = self.vectors.detach()
+        return vectors, vectors.square().sum(1)
+
+    @lazy
+    def _whole(self) -> PairTile:
+        every = slice(0, len(self.vectors))
+        return _tile(every, every, _cut(self._leaves, every, every))
+
+
 Value = Callable[..., Tensor]
 
 
-def sum_over_pairs(
-    value: Value, vectors: Float64[Tensor, "K D"], *numbers: Float64[Tensor, " K"]
-) -> Float64[Tensor, ""]:
+def sum_over_pairs(value: Value, pairs: Pairs, *numbers: Float64[Tensor, " K"]) -> Float64[Tensor, ""]:
     """Sum over pairs i < j of `value(tile, sums of numbers)`, T x C, with the sums a_i + a_j of each number.
 
     What it gives for i >= j does not count. The sum can be differentiated once, by vectors and numbers.
     """
-    leaves = (vectors, vectors.square().sum(1), *numbers)
-    if torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves):
-        return _SumWithGradient.apply(value, *leaves)  # type: ignore[return-value]
-    parts = (
-        _share(value, rows, columns, _cut(leaves, rows, columns)) for rows, columns in _cuts(len(vectors))
-    )
-    return torch.stack(list(parts)).sum()
+    watched = (pairs.vectors, *numbers)
+    if torch.is_grad_enabled() and any(part.requires_grad for part in watched):
+        vectors = pairs.vectors
+        return _SumWithGradient.apply(value, vectors, vectors.square().sum(1), *numbers)  # type: ignore[return-value]
+    parts = [_share(value, tile, [_added(*_cut((a,), *tile.cut)) for a in numbers]) for tile in pairs.tiles()]
+    return torch.stack(parts).sum()
 
 
-def mean_over_pairs(
-    value: Value, vectors: Float64[Tensor, "K D"], *numbers: Float64[Tensor, " K"]
-) -> Float64[Tensor, ""]:
+def mean_over_pairs(value: Value, pairs: Pairs, *numbers: Float64[Tensor, " K"]) -> Float64[Tensor, ""]:
     """The same, as the mean over pairs."""
-    K = len(vectors)
-    return sum_over_pairs(value, vectors, *numbers) / (K * (K - 1) / 2)
-
-
-def largest_product(vectors: Float64[Tensor, "K D"]) -> tuple[int, int]:
-    """The pair of different vectors whose product is largest; of several, the first that is met."""
-    best, pair = -torch.inf, (0, 1)
-    for tile in pair_tiles(vectors.detach()):
-        products = tile.products.where(tile.distinct, -torch.inf)
-        if (largest := products.max().item()) > best:
-            best, pair = largest, tile.pair(products == largest) or pair
-    return pair
-
-
-def pair_tiles(vectors: Float64[Tensor, "K D"]) -> Iterator[PairTile]:
-    """All pairs."""
-    leaves = (vectors, vectors.square().sum(1))
-    return (_tile(rows, columns, _cut(leaves, rows, columns)) for rows, columns in _cuts(len(vectors)))
+    K = len(pairs.vectors)
+    return sum_over_pairs(value, pairs, *numbers) / (K * (K - 1) / 2)
 
 
 class _SumWithGradient(torch.autograd.Function):
@@ -117,7 +143,8 @@ class _SumWithGradient(torch.autograd.Function):
         for rows, columns in _cuts(len(leaves[0])):
             pieces = [piece.detach().requires_grad_() for piece in _cut(leaves, rows, columns)]
             with torch.enable_grad():
-                share = _share(value, rows, columns, pieces)
+                sums = list(map(_added, pieces[4::2], pieces[5::2]))
+                share = _share(value, _tile(rows, columns, pieces), sums)
             total += share.detach()
             found = torch.autograd.grad(share, pieces, allow_unused=True)
             for n, slope in enumerate(found):
@@ -155,11 +182,9 @@ def _tile(rows: slice, columns: slice, pieces: list[Tensor]) -> PairTile:
     return PairTile(first, second, _added(*lengths), (rows.start, columns.start))
 
 
-def _share(value: Value, rows: slice, columns: slice, pieces: list[Tensor]) -> Tensor:
+def _share(value: Value, tile: PairTile, sums: list[Tensor]) -> Tensor:
     """What the pairs of one tile add."""
-    sums = map(_added, pieces[4::2], pieces[5::2])
-    tile = _tile(rows, columns, pieces)
-    return value(tile, *sums).where(tile.distinct, 0).sum()
+    return value(tile, *sums).triu(tile.diagonal).sum()
 
 
 def _added(first: Float64[Tensor, " T"], second: Float64[Tensor, " C"]) -> Float64[Tensor, "T C"]:

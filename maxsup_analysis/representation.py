@@ -1,7 +1,9 @@
 """What metrics and figures may look at: means and moments, the head, and the rows behind them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -21,6 +23,8 @@ from maxsup_analysis.moments import (
 )
 from maxsup_analysis.rows import Blocks, RowBlocks, Rows, require_finite, require_labels
 from maxsup_analysis.span import Span
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,13 @@ class Representation:
     moments: ClassMoments | None = None
     temperature: float | Undefined | None = None
     power: int | Undefined | None = None
+
+    def once(self, function: "Callable[[Representation], T]") -> T:
+        """What a function makes of the representation, however often it is asked for."""
+        found = self.__dict__.setdefault("_found", {})
+        if function not in found:
+            found[function] = function(self)
+        return found[function]
 
     @lazy
     def occupied(self) -> Int64[Tensor, " M"]:

@@ -21,7 +21,7 @@ ARROWS = {
         "span": "lazy",
         "halves": "",
         "pairs": "lazy",
-        "moments": "lazy span",
+        "moments": "lazy pairs span",
         "threads": "",
         "rows": "errors sums threads",
         "representation": "errors lazy moments rows span",

@@ -1,12 +1,11 @@
 """NC2: are class means, or the rows of the head, at equal angles, and those of a simplex?"""
 
-from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth
 from maxsup_analysis.metrics.metric import moment_metric
-from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, PAPYAN, centred_means, head_rows, units
-from maxsup_analysis.pairs import PairTile, largest_product, mean_over_pairs
+from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, PAPYAN, unit_means, unit_rows
+from maxsup_analysis.pairs import Pairs, PairTile, mean_over_pairs
 from maxsup_analysis.representation import Representation
 
 # A standard deviation of cosines below this is their rounding.
@@ -27,7 +26,7 @@ def nc2_equiangular_means(representation: Representation) -> Tensor:
 
     Mean over ordered pairs of different classes.
     """
-    return _distance_from_simplex_angles(centred_means(representation))
+    return _distance_from_simplex_angles(unit_means(representation))
 
 
 @moment_metric(
@@ -43,7 +42,7 @@ def nc2_equiangular_head(representation: Representation) -> Tensor:
 
     Mean over ordered pairs of different classes; rows as they are, not centred.
     """
-    return _distance_from_simplex_angles(head_rows(representation))
+    return _distance_from_simplex_angles(unit_rows(representation))
 
 
 @moment_metric(
@@ -59,7 +58,7 @@ def nc2_cosine_spread_means(representation: Representation) -> Tensor:
     Over pairs of different classes, division by their number. 0 when all angles are equal, as of a simplex, and
     always with two classes; there it has no standard error.
     """
-    spread = _spread_of_cosines(centred_means(representation))
+    spread = _spread_of_cosines(unit_means(representation))
     if spread <= EQUAL:
         raise NotSmooth(spread.item(), ALIKE)
     return spread
@@ -78,7 +77,7 @@ def nc2_cosine_spread_head(representation: Representation) -> Tensor:
     Over pairs of different classes, division by their number; rows as they are, not centred. 0 when all angles
     are equal, as of a simplex, and always with two classes.
     """
-    return _spread_of_cosines(head_rows(representation))
+    return _spread_of_cosines(unit_rows(representation))
 
 
 @moment_metric(
@@ -94,7 +93,7 @@ def nc2_largest_cosine_means(representation: Representation) -> Tensor:
     Never below 0, for the cosines of K vectors average -1/(K - 1) at least. The standard error is that of the
     closest pair, of equally close ones the first; noise only brings pairs closer, so it is biased upward.
     """
-    return _largest_cosine(centred_means(representation))
+    return _largest_cosine(unit_means(representation))
 
 
 @moment_metric(
@@ -109,28 +108,27 @@ def nc2_largest_cosine_head(representation: Representation) -> Tensor:
 
     Rows as they are, not centred. Never below 0, for the cosines of K vectors average -1/(K - 1) at least.
     """
-    return _largest_cosine(head_rows(representation))
+    return _largest_cosine(unit_rows(representation))
 
 
-def _distance_from_simplex_angles(vectors: Float64[Tensor, "K D"]) -> Tensor:
+def _distance_from_simplex_angles(units: Pairs) -> Tensor:
     def distance(tile: PairTile) -> Tensor:
-        return (tile.products + 1 / (len(vectors) - 1)).abs_()
+        return (tile.products + 1 / (len(units.vectors) - 1)).abs_()
 
-    return mean_over_pairs(distance, units(vectors))
+    return mean_over_pairs(distance, units)
 
 
-def _spread_of_cosines(vectors: Float64[Tensor, "K D"]) -> Tensor:
-    directions, K = units(vectors), len(vectors)
+def _spread_of_cosines(units: Pairs) -> Tensor:
+    directions, K = units.vectors, len(units.vectors)
     # Squares about the mean do not change, to first order, with the mean.
     mean = ((directions.sum(0).square().sum() - K) / (K * (K - 1))).item()
 
     def square(tile: PairTile) -> Tensor:
         return (tile.products - mean).square()
 
-    return mean_over_pairs(square, directions).sqrt()
+    return mean_over_pairs(square, units).sqrt()
 
 
-def _largest_cosine(vectors: Float64[Tensor, "K D"]) -> Tensor:
-    directions = units(vectors)
-    k, other = largest_product(directions)
-    return directions[k] @ directions[other] + 1 / (len(vectors) - 1)
+def _largest_cosine(units: Pairs) -> Tensor:
+    k, other = units.largest_product()
+    return units.vectors[k] @ units.vectors[other] + 1 / (len(units.vectors) - 1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 TOLERANCE = 1e-10
 ITERATIONS = 20_000
-CHECK = 5  # iterations between two looks at the certificates
+CHECK = 4  # iterations before each look at the certificates
 
 
 @dataclass(frozen=True)
@@ -66,22 +66,28 @@ def smallest_distance_to_hull(vectors: Float64[Tensor, "K D"]) -> float | None:
     """
     gram, best = vectors @ vectors.T, torch.inf
     rate, search = 1 / torch.linalg.eigvalsh(gram)[-1].item(), Search.of(len(vectors))
-    for iteration in range(ITERATIONS):
-        if iteration % CHECK == 0:
-            most, least = search.distances(vectors).T
-            best = min(best, most.min().item())
-            hopeful = least < best - TOLERANCE
-            if not hopeful.any():
-                return best
-            search = search.kept(hopeful)
-        search = search.step(gram, rate)
+    for _ in range(ITERATIONS // CHECK):
+        for _ in range(CHECK):
+            search = search.step(gram, rate)
+        most, least = search.distances(vectors).T
+        best = min(best, most.min().item())
+        hopeful = least < best - TOLERANCE
+        if not hopeful.any():
+            return best
+        search = search.kept(hopeful)
     return None
 
 
 def _on_simplex(points: Float64[Tensor, "B K"]) -> Float64[Tensor, "B K"]:
-    """The nearest weights that are positive and sum to one (Held, Wolfe & Crowder 1974)."""
-    ordered = points.sort(1, descending=True).values
-    excess = ordered.cumsum(1) - 1
-    ranks = torch.arange(1, points.shape[1] + 1, dtype=points.dtype)
-    above = (ordered * ranks > excess).sum(1, keepdim=True)
-    return (points - excess.gather(1, above - 1) / above).clamp_(min=0)
+    """The nearest weights that are positive and sum to one, for numbers of which some may be minus infinity.
+
+    Those below the level that the others' sum asks for are left out, until none is (Michelot 1986).
+    """
+    members = points.isfinite()
+    while True:
+        counts = members.sum(1, keepdim=True)
+        levels = (points.where(members, 0).sum(1, keepdim=True) - 1) / counts
+        # Only ever fewer, whatever is rounded.
+        members = members & (points > levels)
+        if torch.equal(members.sum(1, keepdim=True), counts):
+            return (points - levels).clamp_(min=0)

@@ -24,8 +24,7 @@ def nc2_etf_means(representation: Representation) -> Tensor:
     Frobenius norm, not squared. With K - 1 > D the least that is possible is
     sqrt(2 - 2 sqrt(D / (K - 1))), not 0.
     """
-    means = centred_means(representation)
-    return simplex_error(means, means)
+    return representation.once(_error_of_means)
 
 
 @moment_metric(
@@ -62,6 +61,11 @@ def nc2_etf_head_centred(representation: Representation) -> Tensor:
     rows = head_rows(representation)
     rows = rows - rows.mean(0)
     return simplex_error(rows, rows)
+
+
+def _error_of_means(representation: Representation) -> Tensor:
+    means = centred_means(representation)
+    return simplex_error(means, means)
 
 
 def simplex_error(first: Float64[Tensor, "K D"], second: Float64[Tensor, "K D"]) -> Tensor:

@@ -1,13 +1,13 @@
 """Hyperspherical uniformity: how evenly unit vectors are spread over the sphere, whatever K and D."""
 
-from jaxtyping import Float64
+import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.metric import moment_metric
-from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, head_rows, units
+from maxsup_analysis.metrics.neural_collapse.vectors import unit_means, unit_rows
 from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE
-from maxsup_analysis.pairs import PairTile, mean_over_pairs
+from maxsup_analysis.pairs import Pairs, PairTile, mean_over_pairs
 from maxsup_analysis.representation import Representation
 
 LIU = "Liu et al. 2023 (arXiv 2303.06484), the logarithmic energy"
@@ -26,7 +26,7 @@ def uniformity_means(representation: Representation) -> Tensor:
     Natural logarithm, unordered pairs. The least is -1/2 log(2 K / (K - 1)), of a simplex, possible with
     K - 1 <= D only. Undefined where two means point the same way.
     """
-    return _mean_energy(units(centred_means(representation)))
+    return _mean_energy(unit_means(representation))
 
 
 @moment_metric(
@@ -42,7 +42,7 @@ def uniformity_head(representation: Representation) -> Tensor:
     Natural logarithm, unordered pairs; rows as they are, not centred. The least is -1/2 log(2 K / (K - 1)), of a
     simplex, possible with K - 1 <= D only. Undefined where two rows point the same way.
     """
-    return _mean_energy(units(head_rows(representation)))
+    return _mean_energy(unit_rows(representation))
 
 
 @moment_metric(
@@ -58,7 +58,7 @@ def uniformity_variance_means(representation: Representation) -> Tensor:
     E is uniformity_means; division by the number of pairs. 0 when all are equally far apart. Undefined where two
     means point the same way.
     """
-    return _variance_of_energy(units(centred_means(representation)))
+    return _variance_of_energy(unit_means(representation))
 
 
 @moment_metric(
@@ -74,21 +74,22 @@ def uniformity_variance_head(representation: Representation) -> Tensor:
     E is uniformity_head; division by the number of pairs; rows as they are, not centred. 0 when all are equally
     far apart. Undefined where two rows point the same way.
     """
-    return _variance_of_energy(units(head_rows(representation)))
+    return _variance_of_energy(unit_rows(representation))
 
 
-def _mean_energy(directions: Float64[Tensor, "K D"]) -> Tensor:
-    return mean_over_pairs(_energies, directions)
+def _mean_energy(units: Pairs) -> Tensor:
+    return mean_over_pairs(_energies, units)
 
 
-def _variance_of_energy(directions: Float64[Tensor, "K D"]) -> Tensor:
+def _variance_of_energy(units: Pairs) -> Tensor:
     # Squares about the mean do not change, to first order, with the mean.
-    mean = _mean_energy(directions.detach()).item()
+    with torch.no_grad():
+        mean = _mean_energy(units).item()
 
     def square(tile: PairTile) -> Tensor:
         return (_energies(tile) - mean).square()
 
-    return mean_over_pairs(square, directions)
+    return mean_over_pairs(square, units)
 
 
 def _energies(tile: PairTile) -> Tensor:

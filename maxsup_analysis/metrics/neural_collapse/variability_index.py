@@ -32,11 +32,13 @@ def vci(representation: Representation) -> Tensor:
     total = representation.scatter.detach() / samples.detach() + fixed.T @ fixed / len(means)
     if not total.isfinite().all():
         return total.sum()
-    # m S^+ m = max_x 2 x m - x S x: with its x, the value and derivatives are right, and cheap.
     solutions = _solutions(fixed, total)
-    within = representation.scatter_along(solutions).sum() / samples
-    between = (solutions @ means.T).square().sum() / len(means)
-    explained = 2 * (solutions * means).sum() - within - between
+    explained = (solutions * fixed).sum()
+    if torch.is_grad_enabled():
+        # m S^+ m = max_x 2 x m - x S x: with its x, the value and derivatives are right, and cheap.
+        within = representation.scatter_along(solutions).sum() / samples
+        between = (solutions @ means.T).square().sum() / len(means)
+        explained = 2 * (solutions * means).sum() - within - between
     return smooth_in(representation.span, 1 - explained / len(means) / representation.span.rank)
 
 

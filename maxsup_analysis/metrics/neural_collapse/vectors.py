@@ -6,6 +6,7 @@ from torch import Tensor
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.variation.classes import require_distinct_means
 from maxsup_analysis.moments import directions_of, lengths_of
+from maxsup_analysis.pairs import Pairs
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.span import Span
 
@@ -42,6 +43,24 @@ def units(vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, "K D"]:
     if (lengths == 0).any():
         raise Undefined("a vector is zero and has no angle")
     return directions_of(vectors, lengths)
+
+
+def unit_means(representation: Representation) -> Pairs:
+    """The pairs of centred class means scaled to length one."""
+    return representation.once(_unit_means)
+
+
+def unit_rows(representation: Representation) -> Pairs:
+    """The pairs of rows of the head scaled to length one."""
+    return representation.once(_unit_rows)
+
+
+def _unit_means(representation: Representation) -> Pairs:
+    return Pairs(units(centred_means(representation)))
+
+
+def _unit_rows(representation: Representation) -> Pairs:
+    return Pairs(units(head_rows(representation)))
 
 
 def smooth_in(span: Span, value: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def cdnv(representation: Representation) -> Tensor:
         require_no_pair(tile, tile.squares <= least, names, "coincide")
         return variances / (2 * tile.squares)
 
-    return mean_over_pairs(widths, means, variances)
+    return mean_over_pairs(widths, classes.pairs, variances)
 
 
 @moment_metric(
@@ -74,7 +74,7 @@ def cdnv_unbiased(representation: Representation) -> Tensor:
         require_no_pair(tile, squares <= 0, names, "are no farther apart than their sampling noise")
         return variances / (2 * squares)
 
-    return mean_over_pairs(widths, classes.centred_means, variances, variances / classes.counts)
+    return mean_over_pairs(widths, classes.pairs, variances, variances / classes.counts)
 
 
 @moment_metric(
