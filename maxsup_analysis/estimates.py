@@ -145,13 +145,13 @@ def _of_a_part(
         members = membership(representation, subset)
     except Undefined as reason:
         return {metric.name: Estimate(math.nan, math.nan, str(reason)) for metric in metrics}
-    part = restricted(representation, subset)
+    part = restricted(representation, members)
     swept, _ = _swept(part, metrics, errors=samples is not None)
     estimates = {}
     for one in swept:
         if one.influence is not None:
-            everywhere = torch.zeros(len(members), dtype=torch.float64)
-            one = replace(one, influence=everywhere.masked_scatter_(members, one.influence))
+            everywhere = torch.zeros(len(members.places), dtype=torch.float64)
+            one = replace(one, influence=everywhere.masked_scatter_(members.places, one.influence))
         estimates[one.entry.metric.name] = _estimated(one, samples)
     return estimates
 

@@ -13,7 +13,7 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.selection import POWERS, aurc, normalised_tops
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Blocks, RowBlocks, Rows
-from maxsup_analysis.tile import Tile
+from maxsup_analysis.tile import Tile, row_products
 
 SWEEPS = 100
 # Newton's step squares the error: after one that is this small, relative to beta, nothing is left but rounding.
@@ -151,10 +151,11 @@ def _slopes(rows: Rows, representation: Representation, beta: float) -> Slopes:
     for tile in _held_out(rows, representation):
         # As seen from the true logit, so that small slopes are not differences of large numbers.
         gaps = tile.logits - tile.true_logits[:, None]
-        shares = (beta * gaps).softmax(1).mul_(gaps)
-        means = shares.sum(1)
+        odds = (gaps - gaps.amax(1, keepdim=True)).mul_(beta).exp_()
+        totals = odds.sum(1)
+        means = row_products(odds, gaps) / totals
         # Of the second derivative a few digits are enough.
-        variances = (torch.linalg.vecdot(shares, gaps) - means.square()).clamp(min=0)
+        variances = (row_products(odds.mul_(gaps), gaps) / totals - means.square()).clamp(min=0)
         slopes += Slopes(float(means.sum()), float(variances.sum()))
     return slopes
 

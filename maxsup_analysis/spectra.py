@@ -10,6 +10,7 @@ from torch import Tensor
 from maxsup_analysis.lazy import lazy
 from maxsup_analysis.metrics.metric import Matrix
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.threads import threaded
 from maxsup_analysis.tile import Tile
 
 
@@ -63,15 +64,16 @@ def spectra_of(representation: Representation, matrices: set[Matrix], *, errors:
     mean = classes.sample_mean
     offsets = (classes.offsets - mean) * classes.counts.sqrt()[:, None]
     covariance = (representation.scatter + offsets.T @ offsets) / N
-    found: dict[Matrix, Spectrum] = {}
-    if "covariance" in matrices:
-        found["covariance"] = _spectrum(covariance, mean, N, N - 1, errors)
-    if "second moment" in matrices:
-        centre = classes.origin + mean
-        found["second moment"] = _spectrum(
-            covariance + torch.outer(centre, centre), -classes.origin, N, N, errors
-        )
-    return Spectra(found)
+    centre = classes.origin + mean
+
+    def spectrum(matrix: Matrix) -> Spectrum:
+        if matrix == "covariance":
+            return _spectrum(covariance, mean, N, N - 1, errors)
+        return _spectrum(covariance + torch.outer(centre, centre), -classes.origin, N, N, errors)
+
+    chosen = sorted(matrices)
+    # Both at once take a third less time than one after the other with two threads each.
+    return Spectra(dict(zip(chosen, threaded(spectrum, chosen), strict=True)))
 
 
 def _spectrum(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -43,28 +44,46 @@ class SubsetBlocks:
         return seen.take(self.members(rows))
 
 
-def restricted(representation: Representation, subset: Subset) -> Representation:
-    """The subset alone, without logits, of which there is a member; `membership` says so."""
-    members = partial(_members, representation=representation.summary, subset=subset)
-    blocks = SubsetBlocks(representation.blocks, members, with_logits=False)
+@dataclass(frozen=True)
+class Members:
+    """Which samples belong to a subset: their ids, ascending; and which places they have among all rows."""
+
+    ids: np.ndarray
+    places: Bool[Tensor, " N"]
+
+    def among(self, rows: Rows) -> Bool[Tensor, " B"]:
+        """Which of the rows belong."""
+        found = np.searchsorted(self.ids, rows.ids).clip(max=len(self.ids) - 1)
+        return torch.from_numpy(self.ids[found] == rows.ids)
+
+
+def restricted(representation: Representation, members: Members) -> Representation:
+    """The members alone, without logits."""
+    blocks = SubsetBlocks(representation.blocks, members.among, with_logits=False)
     return represent(blocks, class_names=representation.class_names, head=representation.head)
 
 
-def membership(representation: Representation, subset: Subset) -> Bool[Tensor, " N"]:
-    """Which samples belong, in the order of the rows.
+def membership(representation: Representation, subset: Subset) -> Members:
+    """Which samples belong; one sweep tells it of both subsets.
 
     Raises Undefined where none does, or nothing says what is correct.
     """
-    members = partial(_members, representation=representation.summary, subset=subset)
-    found = torch.cat(list(representation.blocks.map(members)))
-    if not found.any():
+    ids, correct = representation.once(_correctness)
+    places = correct if subset == "correct" else ~correct
+    if not places.any():
         raise Undefined(f"there are no {SUBSETS[subset]}")
-    return found
+    return Members(np.sort(ids[places.numpy()]), places)
 
 
-def _members(rows: Rows, representation: Representation, subset: Subset) -> Bool[Tensor, " B"]:
+def _correctness(representation: Representation) -> tuple[np.ndarray, Bool[Tensor, " N"]]:
+    """The ids of all samples, and whether each is classified correctly."""
+    parts = list(representation.blocks.map(partial(_correct, representation=representation.summary)))
+    return np.concatenate([ids for ids, _ in parts]), torch.cat([correct for _, correct in parts])
+
+
+def _correct(rows: Rows, representation: Representation) -> tuple[np.ndarray, Bool[Tensor, " B"]]:
     correct = torch.cat([Tile(part, representation).correct for part in rows.tiles()]) > 0
-    return correct if subset == "correct" else ~correct
+    return rows.ids, correct
 
 
 def _of_members(rows: Rows, function: Callable[[Rows], T], taken: Callable[[Rows], Rows]) -> T:

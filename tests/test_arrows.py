@@ -38,7 +38,7 @@ ARROWS = {
         "span_sums": "moments span",
         "wanted": "metrics",
         "gathering": "errors metrics moments representation rows span_sums tile wanted",
-        "spectra": "lazy metrics representation tile",
+        "spectra": "lazy metrics representation threads tile",
         "linearisation": "errors gathering metrics moments representation spectra",
         "moment_shares": "linearisation moments rows tile",
         "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
