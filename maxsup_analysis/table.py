@@ -35,9 +35,9 @@ class Table(Mapping[str, T]):
             return self._entries[name]
         except KeyError:
             near = get_close_matches(name, self._entries, n=1)
-            hint = f" did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise InputError(
-                f"no {self.kind} is called {name!r};{hint} There are: {', '.join(self._entries)}"
+                f"no {self.kind} is called {name!r}{hint} There are: {', '.join(self._entries)}"
             ) from None
 
     def __contains__(self, name: object) -> bool:

@@ -33,9 +33,9 @@ def chosen(names: Iterable[str]) -> list[Metric]:
     for name in names or (STANDARD,):
         if name not in known and name not in METRICS:
             near = get_close_matches(name, [*known, *METRICS], n=1)
-            hint = f" did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise InputError(
-                f"no group and no metric is called {name!r};{hint} Groups are: {', '.join(known)}; "
+                f"no group and no metric is called {name!r}{hint} Groups are: {', '.join(known)}; "
                 "`maxsup-analyze metrics` lists the metrics"
             )
         wanted |= set(known.get(name, [name]))

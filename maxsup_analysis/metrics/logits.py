@@ -226,8 +226,8 @@ def cosine_to_head(tile: Tile) -> Float64[Tensor, "B 2"]:
 
 
 def _above_mean(tile: Tile) -> Float64[Tensor, " B"]:
-    """The largest logit minus the average one."""
-    return tile.top_logits - tile.mean_logits
+    """The largest logit minus the average one, which is rounded and may come out larger than equal logits are."""
+    return (tile.top_logits - tile.mean_logits).clamp_(min=0)
 
 
 def _ranks(logits: Float64[Tensor, "B K"], labels: Int64[Tensor, " B"]) -> Float64[Tensor, " B"]:

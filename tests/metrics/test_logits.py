@@ -187,6 +187,14 @@ def test_equal_logits_have_no_penalty_and_no_margin():
     assert found["true_class_rank"] == (1 + 2 + 3 + 1) / 4
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 1.1])
+def test_the_average_of_equal_logits_is_rounded_but_no_penalty_is_negative(value: float):
+    for K in (3, 6, 7, 10, 11, 13):
+        found = values(np.ones((4, 2)), np.arange(4) % 3, np.full((4, K), value))
+        for name in ("logit_maxsup_penalty", "logit_regularisation"):
+            assert 0 <= found[name] < 1e-15, (name, K)
+
+
 def test_zero_vectors_count_as_short_but_have_no_cosine():
     features = np.array([[0.0, 0], [3, 4], [0, 0], [6, 8]])
     found = values(features, np.array([0, 0, 1, 1]), None, np.array([[3.0, 4], [-3, -4]]), None)
