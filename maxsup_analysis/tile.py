@@ -112,6 +112,11 @@ class Tile:
         return (1 + self.odds_against).reciprocal_()
 
     @lazy
+    def log_probabilities(self) -> Float64[Tensor, "B K"]:
+        """Log of the softmax of the logits, of probabilities that are too small for a float64 too."""
+        return self.logits.log_softmax(1)
+
+    @lazy
     def true_log_probabilities(self) -> Float64[Tensor, " B"]:
         """Log of the probability of the true class."""
         return self.true_logits - self.top_logits - self.odds_against.log1p()

@@ -25,10 +25,10 @@ def start(
 
 def command_line(*arguments: object) -> None:
     """`maxsup-analyze ARGUMENTS`."""
-    from maxsup_analysis import cli
+    from maxsup_analysis.__main__ import main
 
     sys.argv = ["maxsup-analyze", *map(str, arguments)]
-    cli.main()
+    main()
 
 
 def _run(log: Path, target: Callable[..., object], arguments: tuple, environment: dict[str, str]) -> None:
