@@ -1,9 +1,10 @@
-"""Properties that are computed once, when they are first asked for."""
+"""What is computed once, when it is first asked for: properties, and what functions make of an object."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 T = TypeVar("T")
+Owner = TypeVar("Owner")
 
 
 class lazy(Generic[T]):  # noqa: N801
@@ -40,3 +41,21 @@ class lazy(Generic[T]):  # noqa: N801
             return self
         value = instance.__dict__[self.name] = self.function(instance)
         return value
+
+
+class Remembering:
+    """An object that keeps what functions make of it.
+
+    Example:
+        >>> class Square(Remembering):
+        ...     side = 3
+        >>> Square().once(lambda square: square.side**2)
+        9
+    """
+
+    def once(self: Owner, function: Callable[[Owner], T]) -> T:
+        """What the function makes of this object, however often it is asked for."""
+        found = self.__dict__.setdefault("_found", {})
+        if function not in found:
+            found[function] = function(self)
+        return found[function]

@@ -1,16 +1,14 @@
 """What metrics and figures may look at: means and moments, the head, and the rows behind them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
-from maxsup_analysis.lazy import lazy
+from maxsup_analysis.lazy import Remembering, lazy
 from maxsup_analysis.moments import (
     ClassMeans,
     ClassMoments,
@@ -23,8 +21,6 @@ from maxsup_analysis.moments import (
 )
 from maxsup_analysis.rows import Blocks, RowBlocks, Rows, require_finite, require_labels
 from maxsup_analysis.span import Span
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Representation:
+class Representation(Remembering):
     """N labelled features of one classifier; K classes, D features.
 
     means: of every class, from a first sweep over the rows.
@@ -82,13 +78,6 @@ class Representation:
     moments: ClassMoments | None = None
     temperature: float | Undefined | None = None
     power: int | Undefined | None = None
-
-    def once(self, function: "Callable[[Representation], T]") -> T:
-        """What a function makes of the representation, however often it is asked for."""
-        found = self.__dict__.setdefault("_found", {})
-        if function not in found:
-            found[function] = function(self)
-        return found[function]
 
     @lazy
     def occupied(self) -> Int64[Tensor, " M"]:

@@ -82,7 +82,7 @@ def _correctness(representation: Representation) -> tuple[np.ndarray, Bool[Tenso
 
 
 def _correct(rows: Rows, representation: Representation) -> tuple[np.ndarray, Bool[Tensor, " B"]]:
-    correct = torch.cat([Tile(part, representation).correct for part in rows.tiles()]) > 0
+    correct = torch.cat([Tile(part, representation).correct for part in rows.tiles(wide=False)]) > 0
     return rows.ids, correct
 
 

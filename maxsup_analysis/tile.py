@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,13 +10,12 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.halves import is_held_out
-from maxsup_analysis.lazy import lazy
+from maxsup_analysis.lazy import Remembering, lazy
 from maxsup_analysis.moments import are_ordinary, directions_of, lengths_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.span import Span
 
-T = TypeVar("T")
 # Scores of float32 products that are closer than this share of the longest vectors are computed again in float64.
 DOUBTFUL = 1e-5
 # Of sums in float64, with respect to the length of what is summed.
@@ -25,7 +23,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Tile:
+class Tile(Remembering):
     """B samples of a representation; everything is computed once, when a metric asks for it."""
 
     rows: Rows
@@ -38,13 +36,6 @@ class Tile:
         """The same, where it is known already where its samples lie in the span of the class means."""
         self.__dict__["coordinates"] = coordinates
         return self
-
-    def once(self, function: "Callable[[Tile], T]") -> T:
-        """What a function makes of the tile, however often it is asked for."""
-        found = self.__dict__.setdefault("_found", {})
-        if function not in found:
-            found[function] = function(self)
-        return found[function]
 
     @property
     def labels(self) -> Int64[Tensor, " B"]:
@@ -155,8 +146,8 @@ class Tile:
     def _distance_to_products(self, scores: Float64[Tensor, "B K"]) -> Float64[Tensor, " B"]:
         """How far scores may be from the products of features and head: stored logits are rounded, or another head's.
 
-        Of a sum of differences with random signs at least one half is no smaller than any of them; all 32 are with a
-        probability below 1e-9.
+        The sum of differences with random signs is as large as the largest of them with probability 1/2 at least; that
+        all 32 sums are smaller has a probability below 1e-9.
         """
         head = self.representation.known_head
         signs, weighed = head.with_signs
