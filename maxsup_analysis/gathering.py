@@ -45,9 +45,9 @@ class Kept:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything the sweep sums, and what it keeps; direction_spreads are None where they follow from the means."""
+    """Everything the sweep sums, and what it keeps; spreads are None where they follow from what is known before."""
 
-    spreads: Float64[Tensor, " K"]
+    spreads: Float64[Tensor, " K"] | None
     direction_spreads: Float64[Tensor, " K"] | None
     span: SpanSums | None
     direction_span: SpanSums | None
@@ -63,7 +63,7 @@ class Gathered:
 
     def _sum(self, other: "Gathered", plus: Callable) -> "Gathered":
         return Gathered(
-            plus(self.spreads, other.spreads),
+            _both(plus, self.spreads, other.spreads),
             _both(plus, self.direction_spreads, other.direction_spreads),
             _both(plus, self.span, other.span),
             _both(plus, self.direction_span, other.direction_span),
@@ -81,7 +81,10 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
         _ = summary.span.single
     if wanted.direction_span:
         _ = summary.direction_span.single
-    _ = summary.means.directions_are_loose
+    if summary.means.features_are_loose and representation.precision == torch.float32:
+        _ = summary.means.features.single
+        if wanted.direction_span and summary.means.directions_are_loose:
+            _ = summary.means.directions.single
     gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
     return gathered
@@ -90,8 +93,9 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
 def moments_of(representation: Representation, gathered: Gathered) -> ClassMoments:
     """The moments that metrics look at."""
     means = representation.means
+    spreads = means.spreads if gathered.spreads is None else gathered.spreads
     return ClassMoments(
-        _moments(means.features, gathered.spreads, gathered.span),
+        _moments(means.features, spreads, gathered.span),
         _moments(means.directions, gathered.direction_spreads, gathered.direction_span),
         None if gathered.scatter is None else _mirrored(gathered.scatter),
     )
@@ -156,33 +160,31 @@ class _PointParts:
         self.whole, self.wanted = whole, wanted
         self.squares: list[Tensor] = []
         self.direction_squares: list[Tensor] = []
-        self.loose = whole.representation.means.directions_are_loose
-        self.span = SpanParts(whole.span, wanted.errors) if wanted.places else None
-        self.direction_span = (
-            SpanParts(whole.direction_span, wanted.errors) if wanted.direction_span else None
-        )
+        means = whole.representation.means
+        self.loose, self.directions_are_loose = means.features_are_loose, means.directions_are_loose
+        self.group_size = _group_size(whole, wanted)
+        self.span = self.direction_span = None
+        if wanted.places:
+            self.span = SpanParts(whole.span, self.group_size, errors=wanted.errors)
+        if wanted.direction_span:
+            self.direction_span = SpanParts(whole.direction_span, self.group_size, errors=wanted.errors)
         # One matrix of the block: a product of many rows at once.
         shape = whole.rows.features.shape if wanted.scatter else (0, 0)
         self.deviations = torch.empty(shape, dtype=whole.precision)
         self.seen = 0
 
-    @property
-    def group_size(self) -> int:
-        """Rows whose places are kept until their logits are looked at."""
-        rank = 1 if self.span is None else max(self.span.span.rank, 1)
-        return max(PLACES // rank, FEWEST)
-
     def add(self, tile: Tile) -> None:
         """Take a tile along."""
-        self.squares.append(tile.squares)
         if not self.loose:
+            self.squares.append(tile.squares)
+        if not self.directions_are_loose:
             self.direction_squares.append(tile.direction_squares)
         if self.span is not None:
-            self.span.add(tile.deviations)
+            self.span.add(tile.product_deviations)
         if self.direction_span is not None:
-            self.direction_span.add(tile.direction_deviations)
+            self.direction_span.add(tile.product_direction_deviations)
         if self.wanted.scatter:
-            self.deviations[self.seen : self.seen + len(tile)] = tile.deviations
+            self.deviations[self.seen : self.seen + len(tile)] = tile.product_deviations
             self.seen += len(tile)
 
     def end_group(self) -> Float[Tensor, "B R"] | None:
@@ -197,8 +199,8 @@ class _PointParts:
         span = self.span if self.wanted.span else None
         direction_span = self.direction_span
         return Gathered(
-            _by_class(self.squares, labels, K),
-            None if self.loose else _by_class(self.direction_squares, labels, K),
+            None if self.loose else _by_class(self.squares, labels, K),
+            None if self.directions_are_loose else _by_class(self.direction_squares, labels, K),
             None if span is None else span.sums,
             None if direction_span is None else direction_span.sums,
             _products(self.deviations) if self.wanted.scatter else None,
@@ -209,6 +211,14 @@ class _PointParts:
                 None if direction_span is None else direction_span.shares,
             ),
         )
+
+
+def _group_size(whole: Tile, wanted: Wanted) -> int:
+    """Rows whose places are kept until their logits are looked at."""
+    ranks = [1]
+    ranks += [whole.span.rank] if wanted.places else []
+    ranks += [whole.direction_span.rank] if wanted.direction_span else []
+    return max(min(PLACES // max(ranks), len(whole)), FEWEST)
 
 
 def _by_class(parts: Sequence[Tensor], labels: Int64[Tensor, " B"], K: int) -> Float64[Tensor, " K"]:

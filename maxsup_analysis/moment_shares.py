@@ -8,14 +8,9 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.linearisation import ClusterGradient, MomentGradient
-from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments
+from maxsup_analysis.moments import ClassMoments, ClusterMeans
 from maxsup_analysis.rows import runs
 from maxsup_analysis.tile import Tile
-
-# A mean this many times as long as the root of the variance around it leaves deviations of float32 five digits.
-FAR = 100
-# Variances whose squares float32 holds.
-LEAST, MOST = 1e-20, 1e20
 
 
 @dataclass(frozen=True)
@@ -51,22 +46,18 @@ class MomentPlan:
     feature h = m + d, the means m and c of its class, and a slope v, (u - c) v = (d v + m v) / |h| - c v: then all
     products are with deviations of features, and directions are not computed.
     shifts: m v, where directions are loose.
-    centres: the class means, in float32, where deviations from them may be computed in float32.
     """
 
     features: ClusterPlan
     directions: ClusterPlan
     slopes: Float[Tensor, "P3 K D"]
     shifts: Float64[Tensor, "K P4"] | None
-    centres: Float[Tensor, "K D"] | None
 
     @classmethod
     def of(
         cls, gradients: Sequence[MomentGradient], moments: ClassMoments, dtype: torch.dtype
     ) -> "MomentPlan":
         """Of P metrics, whose offsets are taken out; dtype: of products with deviations."""
-        narrow = dtype == torch.float32 and _are_near(moments.features)
-        centres = moments.features.means.float() if narrow else None
         K, D = moments.features.offsets.shape
         features = ClusterPlan.of([one.features for one in gradients], K)
         directions = ClusterPlan.of([one.directions for one in gradients], K)
@@ -78,16 +69,16 @@ class MomentPlan:
         for slope, n in zip(own, directions.slope_of.tolist(), strict=True):
             _fill(slope, gradients[n].directions, moments.directions)
         if moments.directions.summed_spreads is not None:
-            return cls(features, directions, slopes, None, centres)
+            return cls(features, directions, slopes, None)
         directions.constants.index_add_(
             1, directions.slope_of, _products(own, moments.directions.offsets), alpha=-1
         )
-        return cls(features, directions, slopes, _products(own, moments.features.means), centres)
+        return cls(features, directions, slopes, _products(own, moments.features.means))
 
     def shares(self, tile: Tile) -> Float64[Tensor, "B P"]:
         """Of the samples of a tile, which are in the order of their labels."""
         labels, of_features, of_directions = tile.labels, self.features, self.directions
-        deviations, squares, lengths = self._placed(tile)
+        deviations, squares, lengths = _placed(tile)
         number = len(of_features.slope_of)
         along = _along(deviations, labels, self.slopes if self.shifts is not None else self.slopes[:number])
         shares = of_features.constants.index_select(0, labels)
@@ -102,16 +93,14 @@ class MomentPlan:
         directed.index_add_(1, of_directions.slope_of, products)
         return shares.add_(directed.masked_fill_((lengths == 0)[:, None], 0))
 
-    def _placed(
-        self, tile: Tile
-    ) -> tuple[Float[Tensor, "B D"], Float64[Tensor, " B"], Float64[Tensor, " B"]]:
-        """Deviations of a tile, their squared lengths, and the lengths of the features."""
-        if self.centres is None:
-            return tile.deviations, tile.squares, tile.lengths
-        features, centres = tile.rows.features.float(), self.centres.index_select(0, tile.labels)
-        deviations = torch.sub(features, centres, out=centres)
-        squares = torch.linalg.vector_norm(deviations, dim=1).double().square_()
-        return deviations, squares, torch.linalg.vector_norm(features, dim=1, dtype=torch.float64)
+
+def _placed(tile: Tile) -> tuple[Float[Tensor, "B D"], Float64[Tensor, " B"], Float64[Tensor, " B"]]:
+    """Deviations of a tile, their squared lengths, and the lengths of the features."""
+    deviations = tile.product_deviations
+    if not tile.is_single:
+        return deviations, tile.squares, tile.lengths
+    squares = torch.linalg.vector_norm(deviations, dim=1).double().square_()
+    return deviations, squares, tile.single_lengths.double()
 
 
 def _fill(slope: Float[Tensor, "K D"], gradient: ClusterGradient, means: ClusterMeans) -> None:
@@ -124,13 +113,6 @@ def _products(slopes: Float[Tensor, "P K D"], vectors: Float64[Tensor, "K D"]) -
     """Of the slopes, in float64, with a vector of each class."""
     products = [(slope * vectors).sum(1) for slope in slopes]
     return torch.stack(products, 1) if products else vectors.new_empty(len(vectors), 0)
-
-
-def _are_near(points: ClusterMoments) -> bool:
-    several = points.counts > 1
-    variances = points.spreads[several] / points.counts[several]
-    squares = points.means[several].square().sum(1)
-    return bool(((squares < FAR**2 * variances) & (variances > LEAST) & (variances < MOST)).all())
 
 
 def _along(

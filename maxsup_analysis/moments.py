@@ -4,12 +4,13 @@ Sums are taken of points as seen from an origin that is one of them, and spreads
 mean of their class: a common offset of the features, however large, costs no digits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from operator import iadd
+from operator import add, iadd
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.lazy import lazy
@@ -18,9 +19,12 @@ from maxsup_analysis.span import Span, span_of
 
 Kind = TypeVar("Kind", bound="ClusterMeans")
 # Beyond these lengths squares overflow or vanish, and directions are computed with care.
-LONGEST, SHORTEST = 1e150, 1e-150
-# The least variance of unit vectors in a class whose mean says it all: 1 - |mean|^2 has lost four of sixteen digits.
+ORDINARY = {torch.float64: (1e-150, 1e150), torch.float32: (1e-15, 1e15)}
+# The least variance in a class, as a share of the mean square of its points, whose difference from the square of
+# the mean has lost no more than four of sixteen digits; means in float32 leave deviations five digits then.
 LOOSE = 1e-4
+# Variances whose squares float32 holds.
+LEAST, MOST = 1e-20, 1e20
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,22 @@ class ClusterSums:
 
 @dataclass(frozen=True)
 class ClassSums:
-    """The sums of the features of each class, and of their directions."""
+    """The sums of the features of each class, of their squared lengths, and of their directions."""
 
     features: ClusterSums
+    squares: Float64[Tensor, " K"]
     directions: ClusterSums
 
     def __add__(self, other: "ClassSums") -> "ClassSums":
-        return ClassSums(self.features + other.features, self.directions + other.directions)
+        return self._sum(other, add)
 
     def __iadd__(self, other: "ClassSums") -> "ClassSums":
-        return ClassSums(iadd(self.features, other.features), iadd(self.directions, other.directions))
+        return self._sum(other, iadd)
+
+    def _sum(self, other: "ClassSums", plus: Callable) -> "ClassSums":
+        return ClassSums(
+            *(plus(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
+        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,11 @@ class ClusterMeans:
     def means(self) -> Float64[Tensor, "K D"]:
         """Class means; `offsets` and `centred_means` are exact under a common offset, these are rounded."""
         return self.origin + self.offsets
+
+    @lazy
+    def single(self) -> Float[Tensor, "K D"]:
+        """The class means in float32."""
+        return self.means.float()
 
     @lazy
     def lengths(self) -> Float64[Tensor, " K"]:
@@ -117,17 +132,48 @@ class ClusterMeans:
         means = self.means.index_select(0, labels)
         return torch.sub(points, means, out=means)
 
+    def single_deviations(
+        self, points: Float32[Tensor, "B D"], labels: Int64[Tensor, " B"]
+    ) -> Float32[Tensor, "B D"]:
+        """The same in float32."""
+        means = self.single.index_select(0, labels)
+        return torch.sub(points, means, out=means)
+
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """The means of the features of each class, and of their directions."""
+    """The means of the features of each class, and of their directions.
+
+    squares: the sums of the squared lengths of the features.
+    """
 
     features: ClusterMeans
+    squares: Float64[Tensor, " K"]
     directions: ClusterMeans
 
     @lazy
+    def spreads(self) -> Float64[Tensor, " K"]:
+        """The sum of squared deviations of the features of each class, where features are loose."""
+        counts = self.features.counts
+        spreads = self.squares - counts * self.features.means.square().sum(1)
+        # One point has no spread, but what is left of it by rounding.
+        return spreads.masked_fill(counts == 1, 0)
+
+    @lazy
+    def features_are_loose(self) -> bool:
+        """Whether features vary so much within each class that their spreads follow from the lengths of their means.
+
+        Then deviations may also be computed in float32: of a class they sum to zero, so that what rounding shifts
+        all of them by adds its square alone to sums of their products.
+        """
+        several = self.features.counts > 1
+        variances = self.spreads[several] / self.features.counts[several]
+        squares = self.squares[several] / self.features.counts[several]
+        return bool(((variances > LOOSE * squares) & (variances > LEAST) & (variances < MOST)).all())
+
+    @lazy
     def directions_are_loose(self) -> bool:
-        """Whether directions vary so much within each class that their spread follows from the length of their mean."""
+        """The same of directions."""
         several = self.directions.counts > 1
         return bool((1 - self.directions.offsets[several].square().sum(1) > LOOSE).all())
 
@@ -234,10 +280,14 @@ def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
     return largest[:, 0] * torch.linalg.vector_norm(scaled, dim=1)
 
 
-def directions_of(points: Float64[Tensor, "B D"], lengths: Float64[Tensor, " B"]) -> Float64[Tensor, "B D"]:
-    """Points scaled to length one, given their lengths; zero vectors stay zero."""
+def directions_of(
+    points: Float64[Tensor, "B D"],
+    lengths: Float64[Tensor, " B"],
+    out: Float64[Tensor, "B D"] | None = None,
+) -> Float64[Tensor, "B D"]:
+    """Points scaled to length one, given their lengths; zero vectors stay zero. out: memory that may be used."""
     if are_ordinary(lengths):
-        return points * lengths.reciprocal()[:, None]
+        return torch.mul(points, lengths.reciprocal()[:, None], out=out)
     _, scaled = _scaled(points)
     lengths = torch.linalg.vector_norm(scaled, dim=1)
     return scaled * torch.where(lengths > 0, lengths, 1).reciprocal()[:, None]
@@ -249,6 +299,10 @@ def _scaled(points: Float64[Tensor, "B D"]) -> tuple[Float64[Tensor, "B 1"], Flo
     return largest, points / torch.where(largest > 0, largest, 1)
 
 
-def are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:
+def are_ordinary(lengths: Float[Tensor, " B"]) -> bool:
     """Whether squares of such lengths neither overflow nor vanish."""
-    return len(lengths) > 0 and bool(lengths.amin() > SHORTEST) and bool(lengths.amax() < LONGEST)
+    if len(lengths) == 0:
+        return False
+    least, most = ORDINARY[lengths.dtype]
+    shortest, longest = lengths.detach().aminmax()
+    return float(shortest) > least and float(longest) < most

@@ -168,7 +168,8 @@ def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None
         raise InputError("expected at least one sample, got none; extract features from data that has some")
     sums = blocks.total(partial(_sums, classes=len(class_names), origin=origin))
     assert sums is not None, "there is a block"
-    means = ClassMeans(sums.features.means(origin), sums.directions.means(torch.zeros_like(origin)))
+    directions = sums.directions.means(torch.zeros_like(origin))
+    means = ClassMeans(sums.features.means(origin), sums.squares, directions)
     return Representation(means, blocks, class_names, head)
 
 
@@ -192,18 +193,22 @@ def _first(rows: Rows) -> Float64[Tensor, " D"]:
 def _sums(rows: Rows, classes: int, origin: Float64[Tensor, " D"]) -> ClassSums:
     """Counts and sums of a block."""
     require_labels(rows, classes)
-    counts = torch.bincount(rows.labels, minlength=classes).double()
-    direction_counts, finite = counts.clone(), True
     sums, direction_sums = torch.zeros(2, classes, len(origin), dtype=torch.float64)
+    lengths = torch.empty(len(rows), dtype=torch.float64)
+    # Fresh memory for what is as large as a tile would take as long as all of the rest.
+    scratch, more = torch.empty(2, min(rows.tile_size(), len(rows)), len(origin), dtype=torch.float64)
+    start = 0
     for tile in rows.tiles():
-        points = tile.features.to(torch.float64, copy=True)
-        lengths = lengths_of(points)
-        if (zero := lengths == 0).any():
-            direction_counts -= torch.bincount(tile.labels[zero], minlength=classes)
-        direction_sums.index_add_(0, tile.labels, directions_of(points, lengths))
+        points = scratch[: len(tile)].copy_(tile.features)
+        lengths[start : start + len(tile)] = own = lengths_of(points)
+        direction_sums.index_add_(0, tile.labels, directions_of(points, own, more[: len(tile)]))
         sums.index_add_(0, tile.labels, points.sub_(origin))
-        # A sum is finite where all its numbers are, but for overflow: then a closer look.
-        finite = finite and (tile.logits is None or bool(tile.logits.sum(dtype=torch.float64).isfinite()))
-    if not (finite and sums.isfinite().all()):
+        start += len(tile)
+    # A sum is finite where all its numbers are, but for overflow: then a closer look.
+    logits = rows.logits
+    if not (sums.isfinite().all() and (logits is None or logits.sum(dtype=rows.precision).isfinite())):
         require_finite(rows)
-    return ClassSums(ClusterSums(counts, sums), ClusterSums(direction_counts, direction_sums))
+    counts = torch.bincount(rows.labels, minlength=classes).double()
+    directed = torch.bincount(rows.labels[lengths > 0], minlength=classes).double()
+    squares = torch.zeros(classes, dtype=torch.float64).index_add_(0, rows.labels, lengths.square_())
+    return ClassSums(ClusterSums(counts, sums), squares, ClusterSums(directed, direction_sums))

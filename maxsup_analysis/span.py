@@ -11,7 +11,7 @@ from maxsup_analysis.lazy import lazy
 
 # A ratio of eigenvalues below which a Gram matrix, which squares them, has lost too many digits.
 STEEP = 1e-6
-WIDE, EVEN = 256, 16  # axes
+EVEN = 16  # axes
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,20 @@ class Span:
         """Dimensions of the span, up to rounding."""
         return len(self.variances)
 
-    def along(self, points: Float[Tensor, "B D"]) -> Float[Tensor, "B R"]:
-        """Coordinates of points; the transposed product is three times as fast where the basis is narrow."""
-        if self.rank < WIDE:
-            return (self.basis.T @ points.T).T.contiguous()
-        return (points @ self._even_basis)[:, : self.rank]
+    @lazy
+    def measures(self) -> Float[Tensor, "R 2"]:
+        """What squared coordinates are weighed with: for their squared length in the span, and for d^T S_B^+ d."""
+        return torch.stack([torch.ones_like(self.variances), 1 / self.variances], 1)
+
+    def along(
+        self, points: Float[Tensor, "B D"], out: Float[Tensor, "B E"] | None = None
+    ) -> Float[Tensor, "B R"]:
+        """Coordinates of points; out: memory for them, of `room`."""
+        return torch.mm(points, self._even_basis, out=out)[:, : self.rank]
+
+    def room(self, rows: int) -> Float[Tensor, "B E"]:
+        """Memory for the coordinates of so many points."""
+        return self.basis.new_empty(rows, self._even_basis.shape[1])
 
     @lazy
     def _even_basis(self) -> Float[Tensor, "D E"]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from maxsup_analysis.moments import SpanScatter
 from maxsup_analysis.span import Span
 
-TOGETHER = 1024  # rows of a product at most, of deviations with the basis and with their coordinates
+TOGETHER = 1024  # rows of a product of deviations with their coordinates, at most
 
 
 @dataclass(frozen=True)
@@ -36,35 +36,35 @@ class SpanSums:
 class SpanParts:
     """What the tiles of one block add to `SpanSums`, and what each sample adds.
 
-    span: in the precision of the products with it.
+    span: in the precision of the products with it. size: rows of a group of tiles, whose coordinates are kept together.
     """
 
-    def __init__(self, span: Span, errors: bool) -> None:
+    def __init__(self, span: Span, size: int, *, errors: bool) -> None:
         self.span = span
         self.errors = errors
+        self.group = span.room(size)
+        self.seen = self.crossed_to = 0
         self.waiting: list[Tensor] = []
-        self.group: list[Tensor] = []
         self.parts: list[Tensor] = []
         self.crossed: Tensor | None = None
 
-    def add(self, deviations: Float64[Tensor, "B D"]) -> None:
+    def add(self, deviations: Float[Tensor, "B D"]) -> None:
         """Take a tile along."""
-        self.waiting.append(deviations.to(self.span.basis.dtype))
-        # As many rows as axes: then what has a row an axis, and comes from memory for each product, is no larger. More
-        # where the product with the coordinates is added too, which is as large as the basis.
-        enough = self.span.rank * (4 if self.errors else 1)
-        if sum(map(len, self.waiting)) >= min(enough, TOGETHER):
-            self._project()
+        start, self.seen = self.seen, self.seen + len(deviations)
+        self.span.along(deviations, out=self.group[start : self.seen])
+        if self.errors:
+            self.waiting.append(deviations)
+            # The product is as large as the basis: of many rows, so that it is seldom added.
+            if self.seen - self.crossed_to >= min(4 * self.span.rank, TOGETHER):
+                self._cross()
 
     def end_group(self) -> Float[Tensor, "B R"]:
-        """The coordinates of the tiles since the last group."""
+        """The coordinates of the tiles since the last group; valid until the next tile."""
         if self.waiting:
-            self._project()
-        coordinates = torch.cat(self.group)
-        self.group.clear()
-        inside = torch.linalg.vector_norm(coordinates, dim=1, dtype=torch.float64).square_()
-        distance = (coordinates.square() @ (1 / self.span.variances)).double()
-        self.parts.append(torch.stack([inside, distance], 1))
+            self._cross()
+        coordinates = self.group[: self.seen, : self.span.rank]
+        self.seen = self.crossed_to = 0
+        self.parts.append((coordinates.square() @ self.span.measures).double())
         return coordinates
 
     @property
@@ -78,14 +78,13 @@ class SpanParts:
         """What each sample adds, where standard errors are wanted."""
         return torch.cat(self.parts) if self.errors else None
 
-    def _project(self) -> None:
+    def _cross(self) -> None:
         deviations = self.waiting[0] if len(self.waiting) == 1 else torch.cat(self.waiting)
-        coordinates = self.span.along(deviations)
+        coordinates = self.group[self.crossed_to : self.seen, : self.span.rank]
+        product = (coordinates.T @ deviations).double().T
+        self.crossed = product if self.crossed is None else self.crossed.add_(product)
         self.waiting.clear()
-        self.group.append(coordinates)
-        if self.errors:
-            product = (coordinates.T @ deviations).double().T
-            self.crossed = product if self.crossed is None else self.crossed.add_(product)
+        self.crossed_to = self.seen
 
 
 def span_scatter(sums: SpanSums, span: Span) -> SpanScatter:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
@@ -194,6 +194,13 @@ class Tile(Remembering):
         return self.representation.means.features.deviations(self.features, self.labels)
 
     @lazy
+    def product_deviations(self) -> Float[Tensor, "B D"]:
+        """Deviations in the precision of products; in float32 from the start where that is precise enough."""
+        if not self.is_single:
+            return self.deviations.to(self.precision)
+        return self.representation.means.features.single_deviations(self._single_features, self.labels)
+
+    @lazy
     def squares(self) -> Float64[Tensor, " B"]:
         """Squared length of the deviations."""
         return torch.linalg.vector_norm(self.deviations, dim=1).square_()
@@ -202,6 +209,11 @@ class Tile(Remembering):
     def lengths(self) -> Float64[Tensor, " B"]:
         """Euclidean lengths of the features."""
         return lengths_of(self.features)
+
+    @lazy
+    def single_lengths(self) -> Float32[Tensor, " B"]:
+        """The same in float32; of large numbers infinity."""
+        return torch.linalg.vector_norm(self._single_features, dim=1)
 
     @lazy
     def has_direction(self) -> Bool[Tensor, " B"]:
@@ -228,6 +240,15 @@ class Tile(Remembering):
         return deviations if members.all() else deviations * members[:, None]
 
     @lazy
+    def product_direction_deviations(self) -> Float[Tensor, "B D"]:
+        """The same in the precision of products; in float32 from the start where that is precise enough."""
+        lengths = self.single_lengths
+        if not (self.is_single and self.representation.means.directions_are_loose and are_ordinary(lengths)):
+            return self.direction_deviations.to(self.precision)
+        directions = self._single_features * lengths.reciprocal()[:, None]
+        return self.representation.means.directions.single_deviations(directions, self.labels)
+
+    @lazy
     def direction_squares(self) -> Float64[Tensor, " B"]:
         """Squared length of the deviations of the directions."""
         return torch.linalg.vector_norm(self.direction_deviations, dim=1).square_()
@@ -236,6 +257,11 @@ class Tile(Remembering):
     def precision(self) -> torch.dtype:
         """Of products with deviations."""
         return self.rows.precision
+
+    @property
+    def is_single(self) -> bool:
+        """Whether deviations for products are computed in float32 from the start."""
+        return self.precision == torch.float32 and self.representation.means.features_are_loose
 
     @property
     def span(self) -> Span:
@@ -250,7 +276,7 @@ class Tile(Remembering):
     @lazy
     def coordinates(self) -> Float[Tensor, "B R"]:
         """Deviations along the axes of the span of the class means."""
-        return self.span.along(self.deviations.to(self.precision))
+        return self.span.along(self.product_deviations)
 
     @lazy
     def nearest(self) -> Int64[Tensor, " B"]:
@@ -269,6 +295,10 @@ class Tile(Remembering):
         points = (self.rows.features[which].double() - means.origin) - means.offsets.mean(0)
         centred = means.centred_means
         return points @ centred.T - centred.square().sum(1) / 2
+
+    @lazy
+    def _single_features(self) -> Float32[Tensor, "B D"]:
+        return self.rows.features.float()
 
     def _of_my_precision(self, span: Span) -> Span:
         return span if self.precision == torch.float64 else span.single

@@ -58,8 +58,8 @@ def test_influence_is_the_derivative_with_respect_to_a_samples_weight(
         assert float(influence[i]) == pytest.approx(derivative, rel=2e-3, abs=2e-6)
 
 
-def test_directions_that_are_summed_are_those_that_follow_from_their_means(monkeypatch: pytest.MonkeyPatch):
-    """Spreads of unit vectors from their mean's length, and influences from products with features alone."""
+def test_spreads_that_are_summed_are_those_that_follow_from_the_means(monkeypatch: pytest.MonkeyPatch):
+    """Spreads from squared lengths and those of the means, and influences from products with features alone."""
     monkeypatch.setattr(moments, "LOOSE", math.inf)
     summed = DATA.measured()
     for name, item in MEASURED.items():

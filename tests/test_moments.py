@@ -15,7 +15,7 @@ from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.moments import ClassMoments, ClusterMoments, ClusterSums, directions_of, lengths_of
 from maxsup_analysis.representation import Head, Representation, represent
 from maxsup_analysis.rows import RowBlocks, Rows
-from maxsup_analysis.span import WIDE, Span
+from maxsup_analysis.span import EVEN, Span
 from maxsup_analysis.wanted import Wanted
 from tests.clouds import cloud
 
@@ -131,11 +131,21 @@ def test_directions_have_length_one_at_any_scale(scale: float):
     ]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_products_in_float32_cost_no_more_than_they_may(dtype: torch.dtype):
-    """The same numbers, stored narrowly and as float64: only the products with the span differ."""
+@pytest.mark.parametrize(
+    ("dtype", "offset"),
+    [
+        *((dtype, 0.0) for dtype in (torch.float32, torch.float16, torch.bfloat16)),
+        *((torch.float32, offset) for offset in (50.0, 5000.0)),
+        (torch.float16, 50.0),
+    ],
+)
+def test_products_in_float32_cost_no_more_than_they_may(dtype: torch.dtype, offset: float):
+    """The same numbers, stored narrowly and as float64: only deviations for products, and the products, differ.
+
+    The class means lie within the samples, almost too far for deviations in float32, and too far.
+    """
     data = cloud(8, 40, [60] * 8, seed=2)
-    narrow = torch.from_numpy(data.features).to(dtype)
+    narrow = torch.from_numpy(data.features + offset).to(dtype)
     labels, ids = torch.from_numpy(data.labels), np.arange(len(data.labels))
     found = []
     for features in (narrow, narrow.double()):
@@ -189,8 +199,8 @@ def test_a_scatter_of_many_columns_is_that_of_numpy(D: int):
     assert np.abs(found.numpy() - deviations.T @ deviations).max() <= 1e-12 * np.abs(found.numpy()).max()
 
 
-@pytest.mark.parametrize("rank", [1, WIDE - 1, WIDE, WIDE + 3])
-def test_coordinates_along_narrow_and_wide_bases(rank: int):
+@pytest.mark.parametrize("rank", [1, EVEN - 1, EVEN, 5 * EVEN + 3])
+def test_coordinates_along_bases_of_any_width(rank: int):
     generator = torch.manual_seed(rank)
     basis, points = (torch.randn(*shape, generator=generator).double() for shape in ((300, rank), (7, 300)))
     span = Span(basis, torch.ones(rank).double(), torch.zeros(2, rank).double())
