@@ -7,6 +7,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
+from maxsup_analysis.symmetric import half_product
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,15 @@ def class_spectrum(features: Float[Tensor, "n D"], *, shares: bool = True) -> Cl
     # As seen from one of them: a common offset costs no digits.
     seen = features.to(torch.float64, copy=True).sub_(features[0].double())
     deviations = seen.sub_(seen.mean(0))
-    gram = (deviations @ deviations.T if n <= D else deviations.T @ deviations) / n
+    # Its upper half, which the decomposition looks at.
+    gram = half_product(deviations.T if n <= D else deviations).div_(n)
     if not gram.isfinite().all():
         raise Undefined("squares of the features leave the range of float64; scale them")
     if not shares:
-        return ClassSpectrum(torch.linalg.eigvalsh(gram).flip(0)[: min(n - 1, D)].clamp(min=0), None)
-    values, axes = (part.flip(-1)[..., : min(n - 1, D)] for part in torch.linalg.eigh(gram))
+        return ClassSpectrum(
+            torch.linalg.eigvalsh(gram, UPLO="U").flip(0)[: min(n - 1, D)].clamp(min=0), None
+        )
+    values, axes = (part.flip(-1)[..., : min(n - 1, D)] for part in torch.linalg.eigh(gram, UPLO="U"))
     values = values.clamp(min=0)
     if n <= D:
         # (v_j d_i)^2 = n value_j u_ij^2, for the eigenvector u_j of the Gram matrix of the samples.

@@ -15,12 +15,12 @@ from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import FEWEST, Rows
 from maxsup_analysis.span_sums import SpanParts, SpanSums, span_scatter
+from maxsup_analysis.symmetric import half_product, mirrored
 from maxsup_analysis.tile import Tile
 from maxsup_analysis.wanted import Wanted
 
 Outcome = Tensor | Undefined
 PLACES = 2**20  # coordinates that are kept until the logits are looked at
-STRIP = 256  # columns of the scatter that are computed at once
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def moments_of(representation: Representation, gathered: Gathered) -> ClassMomen
     return ClassMoments(
         _moments(means.features, spreads, gathered.span),
         _moments(means.directions, gathered.direction_spreads, gathered.direction_span),
-        None if gathered.scatter is None else _mirrored(gathered.scatter),
+        None if gathered.scatter is None else mirrored(gathered.scatter),
     )
 
 
@@ -105,7 +105,7 @@ def within_scatter(representation: Representation) -> Float64[Tensor, "D D"]:
     """The pooled within-class scatter, sum_i (h_i - mean of its class)(h_i - mean of its class)^T."""
     scatter = gather(representation, Wanted(scatter=True)).scatter
     assert scatter is not None, "it was asked for"
-    return _mirrored(scatter)
+    return mirrored(scatter)
 
 
 def joined(first: Outcome, second: Outcome) -> Outcome:
@@ -203,7 +203,7 @@ class _PointParts:
             None if self.directions_are_loose else _by_class(self.direction_squares, labels, K),
             None if span is None else span.sums,
             None if direction_span is None else direction_span.sums,
-            _products(self.deviations) if self.wanted.scatter else None,
+            half_product(self.deviations).double() if self.wanted.scatter else None,
             of_samples.totals,
             Kept(
                 of_samples.joined,
@@ -264,22 +264,6 @@ def _all_joined(parts: Sequence[Outcome]) -> Outcome:
         if isinstance(part, Undefined):
             return part
     return torch.cat([part for part in parts if not isinstance(part, Undefined)])
-
-
-def _products(deviations: Float[Tensor, "B D"]) -> Float64[Tensor, "D D"]:
-    """The upper half of the sum of d d^T: some columns at a time, with those to their right, is half a product."""
-    D = deviations.shape[1]
-    half = torch.zeros(D, D, dtype=deviations.dtype)
-    for start in range(0, D, STRIP):
-        strip = deviations[:, start : start + STRIP]
-        torch.mm(strip.T, deviations[:, start:], out=half[start : start + STRIP, start:])
-    return half.double()
-
-
-def _mirrored(half: Float64[Tensor, "D D"]) -> Float64[Tensor, "D D"]:
-    """A symmetric matrix from its upper half."""
-    upper = half.triu()
-    return upper + upper.triu(1).T
 
 
 def _moments(

@@ -151,10 +151,10 @@ def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
     if plan.of_moments is not None:
         shares.index_copy_(1, plan.moments, plan.of_moments.shares(tile))
     for n, slope in plan.scatters:
-        deviations = tile.deviations.to(slope.dtype)
+        deviations = tile.product_deviations
         shares[:, n] += (deviations @ slope * deviations).sum(1, dtype=torch.float64)
     for n, vectors, slope in plan.forms:
-        products = tile.deviations.to(vectors.dtype) @ vectors.T
+        products = tile.product_deviations @ vectors.T
         shares[:, n] += products.square_().double() @ slope
     for n, metric, gradient in plan.samples:
         shares[:, n] = metric.shares(tile, gradient)

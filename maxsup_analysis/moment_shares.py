@@ -78,7 +78,7 @@ class MomentPlan:
     def shares(self, tile: Tile) -> Float64[Tensor, "B P"]:
         """Of the samples of a tile, which are in the order of their labels."""
         labels, of_features, of_directions = tile.labels, self.features, self.directions
-        deviations, squares, lengths = _placed(tile)
+        deviations, squares, lengths = tile.product_deviations, tile.squares, tile.lengths
         number = len(of_features.slope_of)
         along = _along(deviations, labels, self.slopes if self.shifts is not None else self.slopes[:number])
         shares = of_features.constants.index_select(0, labels)
@@ -92,15 +92,6 @@ class MomentPlan:
             directed.addcmul_(of_directions.squares.index_select(0, labels), tile.direction_squares[:, None])
         directed.index_add_(1, of_directions.slope_of, products)
         return shares.add_(directed.masked_fill_((lengths == 0)[:, None], 0))
-
-
-def _placed(tile: Tile) -> tuple[Float[Tensor, "B D"], Float64[Tensor, " B"], Float64[Tensor, " B"]]:
-    """Deviations of a tile, their squared lengths, and the lengths of the features."""
-    deviations = tile.product_deviations
-    if not tile.is_single:
-        return deviations, tile.squares, tile.lengths
-    squares = torch.linalg.vector_norm(deviations, dim=1).double().square_()
-    return deviations, squares, tile.single_lengths.double()
 
 
 def _fill(slope: Float[Tensor, "K D"], gradient: ClusterGradient, means: ClusterMeans) -> None:

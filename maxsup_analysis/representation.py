@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError, Undefined
@@ -51,11 +51,25 @@ class Head:
         return self.weight.float()
 
     @lazy
-    def with_signs(self) -> tuple[Float64[Tensor, "K 32"], Float64[Tensor, "D 32"]]:
-        """Random signs for the classes, the same ones always, and the sums of the rows with these signs."""
+    def with_signs(self) -> tuple[Float64[Tensor, "K 32"], Float64[Tensor, "D 32"], Float32[Tensor, "D 32"]]:
+        """Random signs for the classes, the same ones always; the sums of the rows with these signs; in float32 too."""
         drawn = torch.randint(2, (len(self.weight), 32), generator=torch.Generator().manual_seed(0))
         signs = 2 * drawn.double() - 1
-        return signs, self.weight.T @ signs
+        sums = self.weight.T @ signs
+        return signs, sums, sums.float()
+
+
+@dataclass(frozen=True)
+class ClassVectors:
+    """A vector for each class, and its product with the mean of the class."""
+
+    vectors: Float64[Tensor, "K D"]
+    at_means: Float64[Tensor, " K"]
+
+    @lazy
+    def single(self) -> Float32[Tensor, "K D"]:
+        """The vectors in float32."""
+        return self.vectors.float()
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,19 @@ class Representation(Remembering):
         if len(directions.counts) == 0:
             raise Undefined("all features are zero vectors, which have no direction")
         return directions
+
+    @lazy
+    def class_directions(self) -> ClassVectors:
+        """The means of the unit-length features."""
+        return self._vectors(self.means.directions.means)
+
+    @lazy
+    def head_directions(self) -> ClassVectors:
+        """The rows of the head scaled to length one."""
+        return self._vectors(self.known_head.directions)
+
+    def _vectors(self, vectors: Float64[Tensor, "K D"]) -> ClassVectors:
+        return ClassVectors(vectors, (self.means.features.means * vectors).sum(1))
 
     @property
     def scatter(self) -> Float64[Tensor, "D D"]:

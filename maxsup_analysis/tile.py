@@ -12,14 +12,14 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.halves import is_held_out
 from maxsup_analysis.lazy import Remembering, lazy
 from maxsup_analysis.moments import are_ordinary, directions_of, lengths_of
-from maxsup_analysis.representation import Representation
+from maxsup_analysis.representation import ClassVectors, Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.span import Span
 
 # Scores of float32 products that are closer than this share of the longest vectors are computed again in float64.
 DOUBTFUL = 1e-5
-# Of sums in float64, with respect to the length of what is summed.
-ROUNDING = 1e-12
+# Of sums, with respect to the length of what is summed.
+ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,12 @@ class Tile(Remembering):
         The sum of differences with random signs is as large as the largest of them with probability 1/2 at least; that
         all 32 sums are smaller has a probability below 1e-9.
         """
-        head = self.representation.known_head
-        signs, weighed = head.with_signs
-        sums = (scores @ signs).sub_(self.features @ weighed)
-        return sums.abs_().amax(1) + ROUNDING * torch.linalg.vector_norm(scores, dim=1)
+        signs, exact, single = self.representation.known_head.with_signs
+        products = (
+            self.features @ exact if self.precision == torch.float64 else self._single_features @ single
+        )
+        sums = (scores @ signs).sub_(products).abs_()
+        return sums.amax(1) + ROUNDING[self.precision] * torch.linalg.vector_norm(scores, dim=1)
 
     def _largest_products(self, which: Int64[Tensor, " S"]) -> Int64[Tensor, " S"]:
         head = self.representation.known_head
@@ -203,12 +205,14 @@ class Tile(Remembering):
     @lazy
     def squares(self) -> Float64[Tensor, " B"]:
         """Squared length of the deviations."""
-        return torch.linalg.vector_norm(self.deviations, dim=1).square_()
+        deviations = self.product_deviations if self.is_single else self.deviations
+        return torch.linalg.vector_norm(deviations, dim=1).double().square_()
 
     @lazy
     def lengths(self) -> Float64[Tensor, " B"]:
         """Euclidean lengths of the features."""
-        return lengths_of(self.features)
+        lengths = torch.linalg.vector_norm(self.rows.features, dim=1, dtype=torch.float64)
+        return lengths if are_ordinary(lengths) else lengths_of(self.features)
 
     @lazy
     def single_lengths(self) -> Float32[Tensor, " B"]:
@@ -225,12 +229,25 @@ class Tile(Remembering):
         """Features scaled to length one; zero vectors stay zero."""
         return directions_of(self.features, self.lengths)
 
-    def along_direction(self, vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, " B"]:
+    def along_direction(self, vectors: ClassVectors) -> Float64[Tensor, " B"]:
         """The product of each direction with the vector of its class; 0 for zero vectors."""
-        chosen = vectors.index_select(0, self.labels)
+        if self.is_single and are_ordinary(self.lengths):
+            chosen = vectors.single.index_select(0, self.labels)
+            products = row_products(self.product_deviations, chosen).double()
+            return products.add_(vectors.at_means.index_select(0, self.labels)).div_(self.lengths)
+        chosen = vectors.vectors.index_select(0, self.labels)
         if are_ordinary(self.lengths):
             return row_products(self.features, chosen).div_(self.lengths)
         return row_products(self.directions, chosen)
+
+    def distances_to(self, which: Tensor, labels: Int64[Tensor, " S"]) -> Float64[Tensor, " S"]:
+        """How far some of the samples are from the means of other classes."""
+        means = self.representation.means.features
+        if self.is_single:
+            deviations: Tensor = means.single_deviations(self._single_features[which], labels)
+        else:
+            deviations = means.deviations(self.features[which], labels)
+        return torch.linalg.vector_norm(deviations, dim=1).double()
 
     @lazy
     def direction_deviations(self) -> Float64[Tensor, "B D"]:
@@ -304,7 +321,7 @@ class Tile(Remembering):
         return span if self.precision == torch.float64 else span.single
 
 
-def row_products(first: Float64[Tensor, "B D"], second: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
+def row_products(first: Float[Tensor, "B D"], second: Float[Tensor, "B D"]) -> Float[Tensor, " B"]:
     """The product of each row with the other's; NumPy takes half the time of torch, which keeps what it sums."""
     return torch.from_numpy(np.einsum("ij,ij->i", first.numpy(), second.numpy()))
 

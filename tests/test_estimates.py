@@ -74,7 +74,7 @@ def test_spreads_that_are_summed_are_those_that_follow_from_the_means(monkeypatc
 
 @pytest.mark.parametrize("offset", [0.0, 3.0, 300.0])
 @pytest.mark.parametrize("spread", [1.0, 0.01])
-def test_influences_of_float32_are_those_of_float64(offset: float, spread: float):
+def test_values_and_influences_of_float32_are_those_of_float64(offset: float, spread: float):
     """Whether means are near or far, and directions loose or not; a zero vector among them."""
     data = cloud(4, 30, [40, 50, 20, 60], seed=9)
     centres = np.stack([data.features[data.labels == k].mean(0) for k in range(4)])
@@ -86,6 +86,7 @@ def test_influences_of_float32_are_those_of_float64(offset: float, spread: float
     for name, item in wide.items():
         if "scatter" in METRICS[name].needs and (spread < 1 or offset > 3):
             continue  # functions of small eigenvalues of a product in float32, beside the zero vector's large one
+        assert narrow[name].value == pytest.approx(item.value, rel=1e-6, abs=1e-9, nan_ok=True), name
         mine, theirs = narrow[name].influence, item.influence
         assert (mine is None) == (theirs is None), name
         if mine is not None and theirs is not None:

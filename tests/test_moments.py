@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maxsup_analysis.estimates import estimate
-from maxsup_analysis.gathering import STRIP, gather, moments_of
+from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.moments import ClassMoments, ClusterMoments, ClusterSums, directions_of, lengths_of
 from maxsup_analysis.representation import Head, Representation, represent
 from maxsup_analysis.rows import RowBlocks, Rows
 from maxsup_analysis.span import EVEN, Span
+from maxsup_analysis.symmetric import STRIP
 from maxsup_analysis.wanted import Wanted
 from tests.clouds import cloud
 

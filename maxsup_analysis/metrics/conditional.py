@@ -201,8 +201,7 @@ def _distances_to_predicted(tile: Tile) -> Float64[Tensor, "B 2"]:
     members = (means.counts[tile.predictions] > 0).double()
     distances = tile.once(_distances_to_own).clone()
     # Right ones are as far from their own mean.
-    others = means.deviations(tile.features[wrong], tile.predictions[wrong])
-    distances[wrong] = torch.linalg.vector_norm(others, dim=1)
+    distances[wrong] = tile.distances_to(wrong, tile.predictions[wrong])
     return torch.stack([distances * members, members], 1)
 
 
@@ -226,5 +225,5 @@ def _cosines(tile: Tile) -> Float64[Tensor, "B 2"]:
         name = representation.class_names[int(tile.labels[cancelled][0])]
         raise Undefined(f"the directions of the samples of class {name} cancel, so it has no direction")
     # A class of zero vectors only has no length.
-    cosines = tile.along_direction(representation.means.directions.means) / torch.where(members, lengths, 1)
+    cosines = tile.along_direction(representation.class_directions) / torch.where(members, lengths, 1)
     return torch.stack([cosines, members.double()], 1)

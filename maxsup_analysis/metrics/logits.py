@@ -222,7 +222,9 @@ def cosine_to_head(tile: Tile) -> Float64[Tensor, "B 2"]:
     if (zero := head.lengths[tile.labels] == 0).any():
         name = tile.representation.class_names[int(tile.labels[zero][0])]
         raise Undefined(f"the head's row of class {name} is zero, which has no direction")
-    return torch.stack([tile.along_direction(head.directions), tile.has_direction.double()], 1)
+    return torch.stack(
+        [tile.along_direction(tile.representation.head_directions), tile.has_direction.double()], 1
+    )
 
 
 def _above_mean(tile: Tile) -> Float64[Tensor, " B"]:
