@@ -204,7 +204,7 @@ class Tile(Remembering):
 
     @lazy
     def squares(self) -> Float64[Tensor, " B"]:
-        """Squared length of the deviations."""
+        """Squared length of the deviations, in float32 where these are computed in it from the start."""
         deviations = self.product_deviations if self.is_single else self.deviations
         return torch.linalg.vector_norm(deviations, dim=1).double().square_()
 
