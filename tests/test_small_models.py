@@ -53,7 +53,8 @@ def test_cosines_by_hand():
     features = torch.randn(4, 3)
     for row, h in zip(head(features), features, strict=True):
         for value, w in zip(row, head.weight, strict=True):
-            assert value.item() == pytest.approx((w @ h / (w.norm() * h.norm()) / 0.5).item(), rel=1e-5)
+            # Products that nearly cancel are rounded with respect to what they are sums of.
+            assert value.item() == pytest.approx((w @ h / (w.norm() * h.norm()) / 0.5).item(), abs=2e-6)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
