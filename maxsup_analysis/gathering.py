@@ -81,7 +81,7 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
         _ = summary.span.single
     if wanted.direction_span:
         _ = summary.direction_span.single
-    if summary.means.features_are_loose and representation.precision == torch.float32:
+    if summary.means.features_are_loose:
         _ = summary.means.features.single
         if wanted.direction_span and summary.means.directions_are_loose:
             _ = summary.means.directions.single

@@ -10,7 +10,7 @@ from operator import add, iadd
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.lazy import lazy
@@ -19,7 +19,7 @@ from maxsup_analysis.span import Span, span_of
 
 Kind = TypeVar("Kind", bound="ClusterMeans")
 # Beyond these lengths squares overflow or vanish, and directions are computed with care.
-ORDINARY = {torch.float64: (1e-150, 1e150), torch.float32: (1e-15, 1e15)}
+LONGEST, SHORTEST = 1e150, 1e-150
 # The least variance in a class, as a share of the mean square of its points, whose difference from the square of
 # the mean has lost no more than four of sixteen digits; means in float32 leave deviations five digits then.
 LOOSE = 1e-4
@@ -125,18 +125,9 @@ class ClusterMeans:
         }
         return replace(self, **parts)
 
-    def deviations(
-        self, points: Float64[Tensor, "B D"], labels: Int64[Tensor, " B"]
-    ) -> Float64[Tensor, "B D"]:
-        """Each point minus the mean of its class."""
-        means = self.means.index_select(0, labels)
-        return torch.sub(points, means, out=means)
-
-    def single_deviations(
-        self, points: Float32[Tensor, "B D"], labels: Int64[Tensor, " B"]
-    ) -> Float32[Tensor, "B D"]:
-        """The same in float32."""
-        means = self.single.index_select(0, labels)
+    def deviations(self, points: Float[Tensor, "B D"], labels: Int64[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Each point minus the mean of its class, in the type of the points: float64 or float32."""
+        means = (self.means if points.dtype == torch.float64 else self.single).index_select(0, labels)
         return torch.sub(points, means, out=means)
 
 
@@ -154,10 +145,7 @@ class ClassMeans:
     @lazy
     def spreads(self) -> Float64[Tensor, " K"]:
         """The sum of squared deviations of the features of each class, where features are loose."""
-        counts = self.features.counts
-        spreads = self.squares - counts * self.features.means.square().sum(1)
-        # One point has no spread, but what is left of it by rounding.
-        return spreads.masked_fill(counts == 1, 0)
+        return _spreads(self.squares, self.features.counts, self.features.means)
 
     @lazy
     def features_are_loose(self) -> bool:
@@ -166,16 +154,13 @@ class ClassMeans:
         Then deviations may also be computed in float32: of a class they sum to zero, so that what rounding shifts
         all of them by adds its square alone to sums of their products.
         """
-        several = self.features.counts > 1
-        variances = self.spreads[several] / self.features.counts[several]
-        squares = self.squares[several] / self.features.counts[several]
-        return bool(((variances > LOOSE * squares) & (variances > LEAST) & (variances < MOST)).all())
+        return _are_loose(self.spreads, self.squares, self.features.counts)
 
     @lazy
     def directions_are_loose(self) -> bool:
         """The same of directions."""
-        several = self.directions.counts > 1
-        return bool((1 - self.directions.offsets[several].square().sum(1) > LOOSE).all())
+        counts = self.directions.counts
+        return _are_loose(_spreads(counts, counts, self.directions.means), counts, counts)
 
 
 @dataclass(frozen=True)
@@ -209,12 +194,11 @@ class ClusterMoments(ClusterMeans):
 
     @lazy
     def spreads(self) -> Float64[Tensor, " K"]:
-        """Sum of squared deviations in each class: of n points of length one, n (1 - |mean|^2)."""
+        """Sum of squared deviations in each class."""
         if self.summed_spreads is not None:
             return self.summed_spreads
-        spreads = self.counts * (1 - self.offsets.square().sum(1))
-        # One point has no spread, but what is left of it by rounding.
-        return spreads - torch.where(self.counts == 1, spreads.detach(), 0)
+        # The squares of n points of length one sum to n.
+        return _spreads(self.counts, self.counts, self.means)
 
     @property
     def inside_span(self) -> Float64[Tensor, ""]:
@@ -271,6 +255,23 @@ class ClassMoments:
         return values + zeros
 
 
+def _spreads(
+    squares: Float64[Tensor, " K"], counts: Float64[Tensor, " K"], means: Float64[Tensor, "K D"]
+) -> Float64[Tensor, " K"]:
+    """Sums of squared deviations of n points, of whose squares these are the sums: squares - n |mean|^2."""
+    spreads = squares - counts * means.square().sum(1)
+    # One point has no spread, but what is left of it by rounding.
+    return spreads - torch.where(counts == 1, spreads.detach(), 0)
+
+
+def _are_loose(
+    spreads: Float64[Tensor, " K"], squares: Float64[Tensor, " K"], counts: Float64[Tensor, " K"]
+) -> bool:
+    several = counts > 1
+    variances, squares = spreads[several] / counts[several], squares[several] / counts[several]
+    return bool(((variances > LOOSE * squares) & (variances > LEAST) & (variances < MOST)).all())
+
+
 def lengths_of(points: Float64[Tensor, "B D"]) -> Float64[Tensor, " B"]:
     """Euclidean lengths, of numbers however large or small."""
     lengths = torch.linalg.vector_norm(points, dim=1)
@@ -299,10 +300,9 @@ def _scaled(points: Float64[Tensor, "B D"]) -> tuple[Float64[Tensor, "B 1"], Flo
     return largest, points / torch.where(largest > 0, largest, 1)
 
 
-def are_ordinary(lengths: Float[Tensor, " B"]) -> bool:
+def are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:
     """Whether squares of such lengths neither overflow nor vanish."""
     if len(lengths) == 0:
         return False
-    least, most = ORDINARY[lengths.dtype]
     shortest, longest = lengths.detach().aminmax()
-    return float(shortest) > least and float(longest) < most
+    return float(shortest) > SHORTEST and float(longest) < LONGEST

@@ -51,12 +51,11 @@ class Head:
         return self.weight.float()
 
     @lazy
-    def with_signs(self) -> tuple[Float64[Tensor, "K 32"], Float64[Tensor, "D 32"], Float32[Tensor, "D 32"]]:
-        """Random signs for the classes, the same ones always; the sums of the rows with these signs; in float32 too."""
+    def with_signs(self) -> tuple[Float64[Tensor, "K 32"], Float64[Tensor, "D 32"]]:
+        """Random signs for the classes, the same ones always, and the sums of the rows with these signs."""
         drawn = torch.randint(2, (len(self.weight), 32), generator=torch.Generator().manual_seed(0))
         signs = 2 * drawn.double() - 1
-        sums = self.weight.T @ signs
-        return signs, sums, sums.float()
+        return signs, self.weight.T @ signs
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
@@ -149,11 +149,8 @@ class Tile(Remembering):
         The sum of differences with random signs is as large as the largest of them with probability 1/2 at least; that
         all 32 sums are smaller has a probability below 1e-9.
         """
-        signs, exact, single = self.representation.known_head.with_signs
-        products = (
-            self.features @ exact if self.precision == torch.float64 else self._single_features @ single
-        )
-        sums = (scores @ signs).sub_(products).abs_()
+        signs, weighed = self.representation.known_head.with_signs
+        sums = (scores @ signs).sub_(self.product_features @ weighed.to(self.precision)).abs_()
         return sums.amax(1) + ROUNDING[self.precision] * torch.linalg.vector_norm(scores, dim=1)
 
     def _largest_products(self, which: Int64[Tensor, " S"]) -> Int64[Tensor, " S"]:
@@ -196,11 +193,16 @@ class Tile(Remembering):
         return self.representation.means.features.deviations(self.features, self.labels)
 
     @lazy
+    def product_features(self) -> Float[Tensor, "B D"]:
+        """Features in the precision of products."""
+        return self.rows.features.to(self.precision)
+
+    @lazy
     def product_deviations(self) -> Float[Tensor, "B D"]:
         """Deviations in the precision of products; in float32 from the start where that is precise enough."""
         if not self.is_single:
             return self.deviations.to(self.precision)
-        return self.representation.means.features.single_deviations(self._single_features, self.labels)
+        return self.representation.means.features.deviations(self.product_features, self.labels)
 
     @lazy
     def squares(self) -> Float64[Tensor, " B"]:
@@ -215,11 +217,6 @@ class Tile(Remembering):
         return lengths if are_ordinary(lengths) else lengths_of(self.features)
 
     @lazy
-    def single_lengths(self) -> Float32[Tensor, " B"]:
-        """The same in float32; of large numbers infinity."""
-        return torch.linalg.vector_norm(self._single_features, dim=1)
-
-    @lazy
     def has_direction(self) -> Bool[Tensor, " B"]:
         """Which features are not zero vectors."""
         return self.lengths > 0
@@ -231,22 +228,16 @@ class Tile(Remembering):
 
     def along_direction(self, vectors: ClassVectors) -> Float64[Tensor, " B"]:
         """The product of each direction with the vector of its class; 0 for zero vectors."""
-        if self.is_single and are_ordinary(self.lengths):
-            chosen = vectors.single.index_select(0, self.labels)
-            products = row_products(self.product_deviations, chosen).double()
-            return products.add_(vectors.at_means.index_select(0, self.labels)).div_(self.lengths)
-        chosen = vectors.vectors.index_select(0, self.labels)
-        if are_ordinary(self.lengths):
-            return row_products(self.features, chosen).div_(self.lengths)
-        return row_products(self.directions, chosen)
+        if not are_ordinary(self.lengths):
+            return row_products(self.directions, vectors.vectors.index_select(0, self.labels))
+        chosen = vectors.single if self.precision == torch.float32 else vectors.vectors
+        products = row_products(self.product_deviations, chosen.index_select(0, self.labels)).double()
+        return products.add_(vectors.at_means.index_select(0, self.labels)).div_(self.lengths)
 
     def distances_to(self, which: Tensor, labels: Int64[Tensor, " S"]) -> Float64[Tensor, " S"]:
         """How far some of the samples are from the means of other classes."""
-        means = self.representation.means.features
-        if self.is_single:
-            deviations: Tensor = means.single_deviations(self._single_features[which], labels)
-        else:
-            deviations = means.deviations(self.features[which], labels)
+        features = (self.product_features if self.is_single else self.features)[which]
+        deviations = self.representation.means.features.deviations(features, labels)
         return torch.linalg.vector_norm(deviations, dim=1).double()
 
     @lazy
@@ -259,11 +250,11 @@ class Tile(Remembering):
     @lazy
     def product_direction_deviations(self) -> Float[Tensor, "B D"]:
         """The same in the precision of products; in float32 from the start where that is precise enough."""
-        lengths = self.single_lengths
-        if not (self.is_single and self.representation.means.directions_are_loose and are_ordinary(lengths)):
+        means = self.representation.means
+        if not (self.is_single and means.directions_are_loose and are_ordinary(self.lengths)):
             return self.direction_deviations.to(self.precision)
-        directions = self._single_features * lengths.reciprocal()[:, None]
-        return self.representation.means.directions.single_deviations(directions, self.labels)
+        directions = self.product_features / self.lengths.float()[:, None]
+        return means.directions.deviations(directions, self.labels)
 
     @lazy
     def direction_squares(self) -> Float64[Tensor, " B"]:
@@ -312,10 +303,6 @@ class Tile(Remembering):
         points = (self.rows.features[which].double() - means.origin) - means.offsets.mean(0)
         centred = means.centred_means
         return points @ centred.T - centred.square().sum(1) / 2
-
-    @lazy
-    def _single_features(self) -> Float32[Tensor, "B D"]:
-        return self.rows.features.float()
 
     def _of_my_precision(self, span: Span) -> Span:
         return span if self.precision == torch.float64 else span.single

@@ -152,6 +152,7 @@ def test_products_in_float32_cost_no_more_than_they_may(dtype: torch.dtype, offs
     for features in (narrow, narrow.double()):
         rows = Rows(ids, labels, features, torch.from_numpy(data.logits))
         made = represent(RowBlocks((rows,)), class_names=tuple("abcdefgh"))
+        assert made.means.features_are_loose == (offset < 5000)
         found.append(estimate(made, [METRICS["nc1_pinv"], METRICS["d_within"], METRICS["nc4_agreement"]]))
     assert found[0]["nc1_pinv"].value == pytest.approx(found[1]["nc1_pinv"].value, rel=1e-6)
     assert found[0]["nc1_pinv"].standard_error == pytest.approx(found[1]["nc1_pinv"].standard_error, rel=1e-5)
