@@ -25,7 +25,7 @@ from maxsup_analysis.metrics.metric import (
 )
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.spectra import spectra_of
-from maxsup_analysis.subsets import membership, restricted
+from maxsup_analysis.subsets import part_of
 from maxsup_analysis.wanted import Wanted
 
 SINGLETON = "a class has one sample, so its sampling variance is unknown"
@@ -142,10 +142,9 @@ def _of_a_part(
 ) -> dict[str, Estimate]:
     """Metrics of some samples; the others have no influence on them."""
     try:
-        members = membership(representation, subset)
+        members, part = part_of(representation, subset)
     except Undefined as reason:
         return {metric.name: Estimate(math.nan, math.nan, str(reason)) for metric in metrics}
-    part = restricted(representation, members)
     swept, _ = _swept(part, metrics, errors=samples is not None)
     estimates = {}
     for one in swept:

@@ -74,7 +74,7 @@ class Gathered:
 
 
 def gather(representation: Representation, wanted: Wanted) -> Gathered:
-    """One sweep over the rows."""
+    """One sweep over the rows; none where nothing is left to sum."""
     summary = representation.summary
     # Here, where torch has all of its threads, and once.
     if wanted.places:
@@ -85,6 +85,8 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
         _ = summary.means.features.single
         if wanted.direction_span and summary.means.directions_are_loose:
             _ = summary.means.directions.single
+    if wanted.nothing and summary.means.features_are_loose and summary.means.directions_are_loose:
+        return Gathered(None, None, None, None, None, {}, Kept())
     gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
     return gathered

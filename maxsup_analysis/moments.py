@@ -40,6 +40,10 @@ class ClusterSums:
     def __iadd__(self, other: "ClusterSums") -> "ClusterSums":
         return ClusterSums(self.counts.add_(other.counts), self.sums.add_(other.sums))
 
+    def of_classes(self, chosen: slice) -> "ClusterSums":
+        """The sums of some classes."""
+        return ClusterSums(self.counts[chosen], self.sums[chosen])
+
     def means(self, origin: Float64[Tensor, " D"]) -> "ClusterMeans":
         """The mean of each class; zeros, which count 0 says not to look at, where it has no point."""
         return ClusterMeans(origin, self.counts, self.sums / self.counts.clamp(min=1)[:, None])
@@ -63,6 +67,17 @@ class ClassSums:
         return ClassSums(
             *(plus(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
         )
+
+    def of_classes(self, chosen: slice) -> "ClassSums":
+        """The sums of some classes."""
+        return ClassSums(
+            self.features.of_classes(chosen), self.squares[chosen], self.directions.of_classes(chosen)
+        )
+
+    def means(self, origin: Float64[Tensor, " D"]) -> "ClassMeans":
+        """The means of features, which were seen from the origin, and of directions."""
+        directions = self.directions.means(torch.zeros_like(origin))
+        return ClassMeans(self.features.means(origin), self.squares, directions)
 
 
 @dataclass(frozen=True)

@@ -192,11 +192,9 @@ def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None
     origin = next((_first(rows) for rows in blocks if len(rows)), None)
     if origin is None:
         raise InputError("expected at least one sample, got none; extract features from data that has some")
-    sums = blocks.total(partial(_sums, classes=len(class_names), origin=origin))
+    sums = blocks.total(partial(class_sums, classes=len(class_names), origin=origin))
     assert sums is not None, "there is a block"
-    directions = sums.directions.means(torch.zeros_like(origin))
-    means = ClassMeans(sums.features.means(origin), sums.squares, directions)
-    return Representation(means, blocks, class_names, head)
+    return Representation(sums.means(origin), blocks, class_names, head)
 
 
 def head_of(weight: Tensor | None, bias: Tensor | None) -> Head | None:
@@ -216,8 +214,8 @@ def _first(rows: Rows) -> Float64[Tensor, " D"]:
     return rows.features[0].double().nan_to_num(0.0, 0.0, 0.0)
 
 
-def _sums(rows: Rows, classes: int, origin: Float64[Tensor, " D"]) -> ClassSums:
-    """Counts and sums of a block."""
+def class_sums(rows: Rows, classes: int, origin: Float64[Tensor, " D"]) -> ClassSums:
+    """Counts and sums of a block, of features as seen from the origin."""
     require_labels(rows, classes)
     sums, direction_sums = torch.zeros(2, classes, len(origin), dtype=torch.float64)
     lengths = torch.empty(len(rows), dtype=torch.float64)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from operator import add, iadd
 from typing import TypeVar
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.metric import SUBSETS, Subset
-from maxsup_analysis.representation import Representation, represent
+from maxsup_analysis.moments import ClassSums
+from maxsup_analysis.representation import Representation, class_sums
 from maxsup_analysis.rows import Blocks, Rows
 from maxsup_analysis.sums import Sum
 from maxsup_analysis.tile import Tile
@@ -57,33 +59,56 @@ class Members:
         return torch.from_numpy(self.ids[found] == rows.ids)
 
 
-def restricted(representation: Representation, members: Members) -> Representation:
-    """The members alone, without logits."""
-    blocks = SubsetBlocks(representation.blocks, members.among, with_logits=False)
-    return represent(blocks, class_names=representation.class_names, head=representation.head)
+@dataclass(frozen=True)
+class _Apart:
+    """Rows told apart, which adds: ids, whether each is classified correctly, and the sums of wrong and of right ones.
 
-
-def membership(representation: Representation, subset: Subset) -> Members:
-    """Which samples belong; one sweep tells it of both subsets.
-
-    Raises Undefined where none does, or nothing says what is correct.
+    sums: of 2 K classes, the wrong samples of each of K and then the right ones.
     """
-    ids, correct = representation.once(_correctness)
-    places = correct if subset == "correct" else ~correct
+
+    ids: np.ndarray
+    correct: Bool[Tensor, " N"]
+    sums: ClassSums
+
+    def __add__(self, other: "_Apart") -> "_Apart":
+        return self._sum(other, add)
+
+    def __iadd__(self, other: "_Apart") -> "_Apart":
+        return self._sum(other, iadd)
+
+    def _sum(self, other: "_Apart", plus: Callable) -> "_Apart":
+        ids, correct = np.concatenate([self.ids, other.ids]), torch.cat([self.correct, other.correct])
+        return _Apart(ids, correct, plus(self.sums, other.sums))
+
+
+def part_of(representation: Representation, subset: Subset) -> tuple[Members, Representation]:
+    """Which samples belong, and a representation of them alone, without logits; one sweep finds both subsets.
+
+    Raises Undefined where no sample belongs, or nothing says what is correct.
+    """
+    apart = representation.once(_told_apart)
+    places = apart.correct if subset == "correct" else ~apart.correct
     if not places.any():
         raise Undefined(f"there are no {SUBSETS[subset]}")
-    return Members(np.sort(ids[places.numpy()]), places)
+    members = Members(np.sort(apart.ids[places.numpy()]), places)
+    K = len(representation.class_names)
+    own = apart.sums.of_classes(slice(K, 2 * K) if subset == "correct" else slice(K))
+    blocks = SubsetBlocks(representation.blocks, members.among, with_logits=False)
+    means = own.means(representation.means.features.origin)
+    return members, Representation(means, blocks, representation.class_names, representation.head)
 
 
-def _correctness(representation: Representation) -> tuple[np.ndarray, Bool[Tensor, " N"]]:
-    """The ids of all samples, and whether each is classified correctly."""
-    parts = list(representation.blocks.map(partial(_correct, representation=representation.summary)))
-    return np.concatenate([ids for ids, _ in parts]), torch.cat([correct for _, correct in parts])
+def _told_apart(representation: Representation) -> _Apart:
+    apart = representation.blocks.total(partial(_block_apart, representation=representation.summary))
+    assert apart is not None, "a representation has rows"
+    return apart
 
 
-def _correct(rows: Rows, representation: Representation) -> tuple[np.ndarray, Bool[Tensor, " B"]]:
+def _block_apart(rows: Rows, representation: Representation) -> _Apart:
     correct = torch.cat([Tile(part, representation).correct for part in rows.tiles(wide=False)]) > 0
-    return rows.ids, correct
+    K, origin = len(representation.class_names), representation.means.features.origin
+    doubled = Rows(rows.ids, rows.labels + K * correct, rows.features)
+    return _Apart(rows.ids, correct, class_sums(doubled, 2 * K, origin))
 
 
 def _of_members(rows: Rows, function: Callable[[Rows], T], taken: Callable[[Rows], Rows]) -> T:

@@ -30,6 +30,12 @@ class Wanted:
         """Whether it is wanted where samples lie in the span of the class means."""
         return self.span or self.nearest
 
+    @property
+    def nothing(self) -> bool:
+        """Whether class means alone will do."""
+        of_samples = bool(self.totals or self.kept)
+        return not (of_samples or self.places or self.direction_span or self.scatter)
+
     @classmethod
     def by(cls, metrics: Iterable[Metric], samples: int, *, errors: bool) -> "Wanted":
         """What these metrics need of so many samples."""

@@ -34,7 +34,7 @@ ARROWS = {
         "class_columns": "errors metrics representation rows tile",
         "class_spectrum": "errors symmetric",
         "class_averages": "class_rows class_spectrum errors metrics representation rows",
-        "subsets": "errors metrics representation rows sums tile",
+        "subsets": "errors metrics moments representation rows sums tile",
         "matching": "errors halves representation rows subsets",
         "span_sums": "moments span",
         "wanted": "metrics",
