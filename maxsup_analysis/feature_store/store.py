@@ -48,7 +48,8 @@ class ShardReader:
     def __call__(self) -> Rows:
         """The rows; raises InputError where the file is missing or damaged."""
         batch = _safely(self.path, columns)
-        return Rows(batch.ids.numpy(), batch.labels, batch.features, batch.logits)
+        # Copies: ids and labels are kept for longer than rows, and would hold the whole file in memory.
+        return Rows(batch.ids.numpy().copy(), batch.labels.clone(), batch.features, batch.logits)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from maxsup_analysis.representation import Head
 from maxsup_analysis.rows import all_rows
 from tests.feature_store.stores import NAMES, PLAN, rows_of, same, split, whole
 
+MAPS = Path("/proc/self/maps")
+
 
 def write(path: Path, total: int, size: int, *, overwrite: bool = False):
     return write_store(path, split(rows_of(total), size), PLAN, overwrite=overwrite)
@@ -36,6 +38,17 @@ def test_the_size_of_the_batches_changes_no_byte_and_no_number(tmp_path: Path):
         assert file.read_bytes() == (second.path / file.name).read_bytes()
     measured = [measure_representation(store.represent()).to_json() for store in (first, second)]
     assert measured[0] == measured[1]
+
+
+@pytest.mark.skipif(not MAPS.exists(), reason="the system does not say what is mapped")
+def test_ids_and_labels_that_are_kept_hold_no_file_in_memory(tmp_path: Path):
+    store = write(tmp_path / "s", 2 * SHARD, SHARD)
+    rows = next(iter(store))
+    shard = str(store.path / "rows-")
+    assert shard in MAPS.read_text()
+    kept = [(rows.ids, rows.labels) for rows in store]
+    del rows
+    assert len(kept) == 2 and shard not in MAPS.read_text()
 
 
 def test_anyone_can_read_it(tmp_path: Path):
