@@ -20,6 +20,7 @@ from maxsup_analysis.metrics.metric import (
     Matrix,
     Metric,
     MomentMetric,
+    QuotientMetric,
     SpectralMetric,
     Subset,
 )
@@ -82,8 +83,10 @@ def estimate(
     representation = fitted(representation, {need for metric in every for need in metric.needs})
     of_classes = [metric for metric in every if isinstance(metric, ClassMetric)]
     whole = [metric for metric in every if not _is_of_a_part(metric) and metric not in of_classes]
-    swept, found = _swept(representation, whole, errors=standard_errors)
-    by_name = {one.entry.metric.name: _estimated(one, found) for one in swept}
+    parts = list(dict.fromkeys(part for metric in whole for part in _parts_of(metric)))
+    swept, found = _swept(representation, parts, errors=standard_errors)
+    of_parts = dict(zip(parts, swept, strict=True))
+    by_name = {metric.name: _estimated(_put_together(metric, of_parts), found) for metric in whole}
     by_name |= _of_classes(representation, of_classes, found)
     for subset in SUBSETS:
         if chosen := [metric for metric in every if _is_of_a_part(metric) and metric.subset == subset]:
@@ -115,9 +118,27 @@ def _swept(
     # Before the gradients are spent.
     leans = [_leans_on_singletons(entry, representation) for entry in smooth]
     found = influences(representation, gathered.kept, spectra, smooth)
-    parts = zip(smooth, found.values, leans, strict=True)
-    swept = {entry.metric.name: _Swept(entry, influence, leaning) for entry, influence, leaning in parts}
-    return [swept.get(entry.metric.name) or _Swept(entry) for entry in entries], found.samples
+    known = zip(found.values, leans, strict=True)
+    return [
+        _Swept(entry) if entry.gradient is None else _Swept(entry, *next(known)) for entry in entries
+    ], found.samples
+
+
+def _parts_of(metric: Metric) -> tuple[Metric, ...]:
+    return (metric.dividend, metric.divisor) if isinstance(metric, QuotientMetric) else (metric,)
+
+
+def _put_together(metric: Metric, parts: Mapping[Metric, _Swept]) -> _Swept:
+    """A metric from what was found of its parts."""
+    if not isinstance(metric, QuotientMetric):
+        return parts[metric]
+    dividend, divisor = parts[metric.dividend], parts[metric.divisor]
+    of, by = dividend.entry, divisor.entry
+    value, reason = of.value / by.value, of.reason or by.reason
+    if dividend.influence is None or divisor.influence is None:
+        return _Swept(Linearised(metric, value, None, reason))
+    influence = (dividend.influence - value * divisor.influence) / by.value
+    return _Swept(Linearised(metric, value, None, reason), influence, dividend.leans or divisor.leans)
 
 
 def _of_classes(

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.metric import mean_metric, total_metric
+from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile
 
 OURS = "defined here: where samples lie, split by whether the prediction is right"
-# Squared distances between means below this share of a sample's squared distance from its mean are rounding.
+# Squared distances between means below this share of the mean squared distance from them are rounding.
 NEGLIGIBLE = 1e-28
 
 
@@ -26,6 +27,19 @@ def _mean_of(totals: Float64[Tensor, " 2"], members: str) -> Tensor:
     if totals[1] == 1:
         raise NotSmooth(mean.item(), f"only one of the {members}, so the sampling variance is unknown")
     return mean
+
+
+def distance_between_means(representation: Representation) -> Tensor:
+    """Root of the mean squared distance between the means of two classes that have samples."""
+    classes = representation.classes
+    K = len(classes.counts)
+    if K < 2:
+        raise Undefined("only one class has samples, and it takes two to compare")
+    # sum_(k < l) |m_k - m_l|^2 = K sum_k |m_k|^2, for m_k that sum to zero.
+    square = 2 / (K - 1) * classes.centred_means.square().sum()
+    if square <= NEGLIGIBLE * classes.spreads.sum() / classes.counts.sum():
+        raise Undefined("class means coincide, so there is nothing to separate")
+    return square.sqrt()
 
 
 @mean_metric(
@@ -91,14 +105,16 @@ def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     differs="in units of the distance between class means",
     needs=("features",),
     over=("all", "correct", "wrong"),
+    unit=distance_between_means,
 )
 def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     """Mean distance of a sample from the mean of its class, for each unit of distance between class means.
 
     The unit s is the root of the mean squared distance between two class means, classes weighing equally: free
-    of the scale of the features. Class means and s count as given in the standard error.
+    of the scale of the features. In the standard error its noise counts; where samples are from, the class means,
+    counts as given.
     """
-    return tile.once(_distances_to_own) / _distance_between_means(tile)
+    return tile.once(_distances_to_own)
 
 
 @total_metric(
@@ -109,15 +125,15 @@ def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     collapsed=0.0,
     differs="in units of the distance between class means",
     needs=("features",),
+    unit=distance_between_means,
 )
 def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance from the mean of the predicted class, for each unit of distance between class means.
 
-    The unit s is that of distance_to_own_mean_relative. Class means and unit count as given in the standard
-    error. Samples that are taken for a class without samples, which has no mean, are left out.
+    Unit and standard error are those of distance_to_own_mean_relative. Samples that are taken for a class without
+    samples, which has no mean, are left out.
     """
-    unit = torch.stack([_distance_between_means(tile), torch.ones(()).double()])
-    return tile.once(_distances_to_predicted) / unit
+    return tile.once(_distances_to_predicted)
 
 
 @total_metric(
@@ -128,6 +144,7 @@ def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     collapsed=None,
     differs="in units of the distance between class means",
     needs=("features",),
+    unit=distance_between_means,
 )
 def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance of wrong samples from the predicted mean, for each unit of distance between class means.
@@ -135,8 +152,7 @@ def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 
     Below distance_to_own_mean_relative_wrong, these samples have been drawn into the cluster of the wrong class.
     Unit, class means, and samples that are left out, are as in distance_to_predicted_mean_relative.
     """
-    unit = torch.stack([_distance_between_means(tile), torch.ones(()).double()])
-    return tile.once(_distances_to_predicted) * (1 - tile.correct)[:, None] / unit
+    return tile.once(_distances_to_predicted) * (1 - tile.correct)[:, None]
 
 
 @total_metric(
@@ -203,18 +219,6 @@ def _distances_to_predicted(tile: Tile) -> Float64[Tensor, "B 2"]:
     # Right ones are as far from their own mean.
     distances[wrong] = tile.distances_to(wrong, tile.predictions[wrong])
     return torch.stack([distances * members, members], 1)
-
-
-def _distance_between_means(tile: Tile) -> Tensor:
-    """Root of the mean squared distance between the means of two classes that have samples."""
-    K = len(tile.representation.occupied)
-    if K < 2:
-        raise Undefined("only one class has samples, and it takes two to compare")
-    # sum_(k < l) |m_k - m_l|^2 = K sum_k |m_k|^2 = K^2 tr S_B, for m_k that sum to zero.
-    square = 2 * K / (K - 1) * tile.representation.span.variances.sum()
-    if (square <= NEGLIGIBLE * tile.squares).any():
-        raise Undefined("class means coincide, so there is nothing to separate")
-    return square.sqrt()
 
 
 def _cosines(tile: Tile) -> Float64[Tensor, "B 2"]:

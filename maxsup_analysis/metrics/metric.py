@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -19,6 +19,7 @@ Subset = Literal["all", "correct", "wrong"]
 Need = Literal["span", "direction_span", "scatter", "features", "nearest", "temperature", "power"]
 Matrix = Literal["covariance", "second moment"]
 Contributions = Callable[[Tile], Tensor]
+Unit = Callable[[Representation], Tensor]
 Value = TypeVar("Value", bound=Callable[..., Tensor])
 SUBSETS: dict[Subset, str] = {
     "all": "samples",
@@ -88,6 +89,18 @@ class SampleMetric(Metric):
     combine: Callable[[Tensor], Tensor]
     columns: Contributions | None = None
     width: int = MOST_TOTALS
+
+
+@dataclass(frozen=True)
+class QuotientMetric(Metric):
+    """A metric of samples in units of a function of the moments, such as their mean distance.
+
+    dividend: what is divided, described as this metric is. divisor: the unit, whose noise counts in the standard
+        error too.
+    """
+
+    dividend: SampleMetric
+    divisor: MomentMetric
 
 
 @dataclass(frozen=True)
@@ -174,15 +187,20 @@ def mean_metric(
     differs: str = "",
     needs: tuple[Need, ...] = (),
     over: tuple[Subset, ...] = ("all",),
+    unit: Unit | None = None,
 ) -> Callable[[Contributions], Contributions]:
-    """Enter a per-sample function as a metric, its mean; one metric for each subset of the samples."""
+    """Enter a per-sample function as a metric, its mean; one metric for each subset of the samples.
+
+    unit: a function of moments and head that the mean is divided by.
+    """
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
     def enter(values: Contributions) -> Contributions:
         for subset in over:
             contributions = partial(_mean_contributions, values=values, subset=subset)
             combine = partial(_mean, subset=subset)
-            _enter(_of_contributions(_described(values, entry, subset), contributions, combine, 2))
+            described = _described(values, entry, subset)
+            _enter(_in_units(_of_contributions(described, contributions, combine, 2), unit))
         return values
 
     return enter
@@ -198,12 +216,17 @@ def total_metric(
     standard: bool = False,
     differs: str = "",
     needs: tuple[Need, ...] = (),
+    unit: Unit | None = None,
 ) -> Callable[[Contributions], Contributions]:
-    """Enter a metric that `combine` makes of the sums of per-sample contributions, B x P."""
+    """Enter a metric that `combine` makes of the sums of per-sample contributions, B x P.
+
+    unit: a function of moments and head that what it makes is divided by.
+    """
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
     def enter(contributions: Contributions) -> Contributions:
-        _enter(_of_contributions(_described(contributions, entry), contributions, combine, MOST_TOTALS))
+        described = _described(contributions, entry)
+        _enter(_in_units(_of_contributions(described, contributions, combine, MOST_TOTALS), unit))
         return contributions
 
     return enter
@@ -290,6 +313,30 @@ def _of_contributions(
         columns=contributions,
         width=width,
     )
+
+
+def _in_units(metric: SampleMetric, unit: Unit | None) -> Metric:
+    """The metric itself, or divided by the unit."""
+    if unit is None:
+        return metric
+    # Equal for all metrics in this unit, so that it is computed once.
+    divisor = MomentMetric(
+        "unit",
+        "unit",
+        "",
+        "",
+        None,
+        "",
+        "",
+        "",
+        standard=False,
+        differs="",
+        needs=(),
+        subset="all",
+        value=unit,
+    )
+    described = {field.name: getattr(metric, field.name) for field in fields(Metric)}
+    return QuotientMetric(**described, dividend=metric, divisor=divisor)
 
 
 def _described(function: Callable[..., object], entry: Entry, subset: Subset = "all") -> dict:

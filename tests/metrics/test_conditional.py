@@ -107,8 +107,31 @@ def test_the_standard_error_is_that_of_a_mean_around_given_class_means():
     expected = math.sqrt(sum(variances) / 16)
     found = measured(*data.arrays)
     assert found["distance_to_own_mean"].standard_error == pytest.approx(expected, rel=1e-9)
-    unit = found["distance_to_own_mean"].value / found["distance_to_own_mean_relative"].value
-    assert found["distance_to_own_mean_relative"].standard_error == pytest.approx(expected / unit, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in ORACLE if "relative" in name])
+def test_the_unit_of_distance_has_noise_too(name: str):
+    data = CLOUDS["unbalanced"]
+    labels, N = data.labels, len(data.labels)
+    predicted = data.logits.argmax(1)
+    to = labels if "own" in name else predicted
+    means = np.array([data.features[labels == k].mean(0) for k in range(5)])
+    distances = np.linalg.norm(data.features - means[to], axis=1)
+    members = {"w": predicted != labels, "c": predicted == labels}.get(
+        name.partition("relative_")[2][:1], labels >= 0
+    )
+
+    def value(weights):
+        moved = [np.average(data.features[labels == k], 0, weights[labels == k]) for k in range(5)]
+        squares = [((moved[k] - moved[other]) ** 2).sum() for k in range(5) for other in range(k)]
+        return np.average(distances[members], weights=weights[members]) / math.sqrt(np.mean(squares))
+
+    steps = 1e-5 * np.eye(N)
+    influence = np.array([(value(1 + step) - value(1 - step)) / 2e-5 for step in steps])
+    variances = [n * influence[labels == k].var(ddof=1) for k, n in enumerate(np.bincount(labels))]
+    found = measured(*data.arrays)[name]
+    assert found.value == pytest.approx(value(np.ones(N)), rel=1e-12)
+    assert found.standard_error == pytest.approx(math.sqrt(sum(variances)), rel=1e-6)
 
 
 @settings(max_examples=15, deadline=None)
