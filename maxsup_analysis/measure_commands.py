@@ -118,7 +118,7 @@ def compare(
 
 
 def figure(
-    kind: Annotated[str, typer.Argument(help="templates, umap, logits, spectrum or metrics.")],
+    kind: Annotated[str, typer.Argument(help="templates, umap, logits, reliability, spectrum or metrics.")],
     runs: Runs,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .png, .svg or .pdf file.")],
     classes: Annotated[

@@ -52,7 +52,7 @@ ARROWS = {
         "comparison": "contrasts errors measurements metrics",
         "probe": "errors estimates",
         "projection": "errors representation rows",
-        "figures": "comparison contrasts errors estimates figures files gathering labels metrics projection "
+        "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
         "representation rows table",
         "report": "comparison estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",

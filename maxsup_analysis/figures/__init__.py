@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from maxsup_analysis.figures import logits, metrics, spectrum, templates, umap
+from maxsup_analysis.figures import logits, metrics, reliability, spectrum, templates, umap
 from maxsup_analysis.figures.style import FigureOptions, require_suffix, save, svg_of
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.table import Table
@@ -25,5 +25,6 @@ FIGURES: Table[FigureKind] = Table("figure")
 FIGURES.add("templates", FigureKind(templates.CAPTION, templates.draw))
 FIGURES.add("umap", FigureKind(umap.CAPTION, umap.draw))
 FIGURES.add("logits", FigureKind(logits.CAPTION, logits.draw))
+FIGURES.add("reliability", FigureKind(reliability.CAPTION, reliability.draw))
 FIGURES.add("spectrum", FigureKind(spectrum.CAPTION, spectrum.draw))
 FIGURES.add("metrics", FigureKind(metrics.CAPTION, metrics.draw))

@@ -14,8 +14,8 @@ from maxsup_analysis.study.running import StudyFolder
 from maxsup_analysis.study.write_up import MOST_COLUMNS, combination_name, study_report
 
 TABLES = ("cells", "means", "effects", "interactions")
-# Figures of the features of single runs.
-OF_RUNS = ("templates", "umap", "logits", "spectrum")
+# Figures of single runs; those of metrics are the study's own.
+OF_RUNS = tuple(name for name in FIGURES if name != "metrics")
 
 
 def publish(folder: StudyFolder) -> Results:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.figures import FIGURES, FigureOptions, save, svg_of
@@ -54,6 +55,35 @@ def test_spectra_are_shares_and_a_simplex_is_flat():
     collapsed = represent_arrays(*simplex(4, 6, 5).arrays)
     assert np.allclose(means_spectrum(collapsed), 1 / 3)
     assert within_spectrum(RUNS["CE"]).sum() == pytest.approx(1)
+
+
+def test_reliability_shows_the_accuracy_of_each_bin_with_its_interval():
+    data = cloud(4, 6, [40] * 4)
+    figure = FIGURES["reliability"].draw({"CE": represent_arrays(*data.arrays)}, FigureOptions())
+    shares = np.exp(data.logits) / np.exp(data.logits).sum(1, keepdims=True)
+    confidences, hits = shares.max(1), shares.argmax(1) == data.labels
+    bins = np.ceil(confidences * 15)
+    ax = figure.axes[0]
+    expected = np.array([[confidences[bins == b].mean(), hits[bins == b].mean()] for b in np.unique(bins)])
+    assert np.allclose(np.asarray(ax.collections[1].get_offsets()), expected)
+    ends = [segment[:, 1] for segment in ax.collections[0].get_segments()]  # type: ignore[attr-defined]
+    for b, end in zip(np.unique(bins), ends, strict=True):
+        interval = binomtest(int(hits[bins == b].sum()), int((bins == b).sum())).proportion_ci(
+            method="wilson"
+        )
+        assert end == pytest.approx([interval.low, interval.high])
+    # At the temperature, without the samples that it was fitted on.
+    assert ", T = " in figure.axes[1].get_legend().get_texts()[0].get_text()
+
+
+def test_reliability_without_a_temperature_or_without_logits():
+    collapsed = represent_arrays(*simplex(4, 6, 5).arrays)
+    figure = FIGURES["reliability"].draw({"CE": collapsed}, FigureOptions())
+    assert "so the colder the better" in figure.axes[1].texts[0].get_text().replace("\n", " ")
+    data = cloud(4, 6, [12] * 4)
+    bare = represent_arrays(data.features, data.labels)
+    with pytest.raises(InputError, match="expected logits or a head in CE, got neither"):
+        FIGURES["reliability"].draw({"CE": bare}, FigureOptions())
 
 
 def test_metrics_have_a_row_each_and_an_interval_a_run():
