@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -38,9 +39,10 @@ def run_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise InputError(f"expected a Python file at {path}, got nothing there; check the path")
     spec = spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise InputError(f"expected a Python file, got {path}; name one that ends in .py")
     module = module_from_spec(spec)
-    _run(lambda: spec.loader.exec_module(module), str(path))  # type: ignore[union-attr]
+    _run(partial(spec.loader.exec_module, module), str(path))
     return module
 
 
@@ -51,7 +53,9 @@ def _imported(place: str) -> ModuleType:
 def _run(importing: Callable[[], T], place: str) -> T:
     try:
         return importing()
-    except Exception as reason:  # The user's code may raise anything.
+    except InputError:
+        raise
+    except (Exception, SystemExit) as reason:  # The user's code may raise anything.
         detail = " ".join(str(reason).split())[:200]
         raise InputError(
             f"importing {place} failed with {type(reason).__name__}: {detail}; run it with Python by itself first"

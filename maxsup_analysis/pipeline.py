@@ -72,7 +72,7 @@ def chosen_metrics(groups: Sequence[str] | None, files: Sequence[Path] | None = 
     own = [name for name in METRICS if name not in before]
     if files and not own:
         raise InputError(
-            f"expected metrics in {files[0]}, got none; decorate a function as docs/metrics.md shows"
+            f"expected metrics in {files[0]}, got none; decorate a function as docs/your-own-metrics.md shows"
         )
     names = [name for text in groups or () for name in text.split(",") if name]
     return chosen([*(names or [STANDARD]), *own])

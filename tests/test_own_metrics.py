@@ -19,6 +19,16 @@ def example() -> str:
     return PAGE.read_text().split("```python\n")[1].split("```")[0]
 
 
+def own(decorator: str, body: str, *, first: str = "", more: str = "") -> str:
+    """A metric of that body."""
+    given = (first, "label='mine', formula='x', source='here', collapsed=None", more)
+    return (
+        f"from maxsup_analysis.metrics.metric import {decorator}\n"
+        f"@{decorator}({', '.join(part for part in given if part)})\n"
+        f'def mine(seen):\n    """What it is."""\n    {body}\n'
+    )
+
+
 def analyze(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line in a process of its own, whose table of metrics is its own."""
     return subprocess.run(
@@ -74,6 +84,27 @@ def test_the_example_is_compared_listed_and_reported(folder: Path):
             example() + "\n" + example(),
             "importing my_metrics.py failed with ValueError: the metric 'widest_class'",
         ),
+        ("import sys; sys.exit(0)", "importing my_metrics.py failed with SystemExit: 0"),
+        (
+            own("moment_metric", "return 1 / 0"),
+            "the metric mine failed with ZeroDivisionError: division by zero",
+        ),
+        (
+            own("moment_metric", "return 0.5"),
+            "expected a tensor of one number from the metric mine, got float",
+        ),
+        (
+            own("mean_metric", "return seen.features"),
+            "expected a tensor of a number a sample from the metric mine, got shape (80, 6)",
+        ),
+        (
+            own("total_metric", "return seen.features", first="lambda totals: totals"),
+            "expected a tensor of one number from the metric mine, got shape (6,)",
+        ),
+        (
+            own("moment_metric", "return 0.5").replace('"""What it is."""', ""),
+            "expected a docstring that says what the metric mine means, got none",
+        ),
     ],
 )
 def test_files_that_are_wrong(folder: Path, text: str, sentence: str):
@@ -87,3 +118,19 @@ def test_a_file_that_is_not_there(folder: Path):
     done = analyze(folder, "measure", "a.npz", "--metrics-from", "other.py")
     assert done.returncode == 2
     assert done.stderr == "error: expected a Python file at other.py, got nothing there; check the path\n"
+
+
+def test_a_file_that_is_no_python(folder: Path):
+    done = analyze(folder, "measure", "a.npz", "--metrics-from", "b.npz")
+    assert done.returncode == 2
+    assert done.stderr == "error: expected a Python file, got b.npz; name one that ends in .py\n"
+
+
+def test_a_mean_in_a_unit_of_ones_own(folder: Path):
+    text = own("mean_metric", "return seen.squares", more="unit=lambda seen: seen.classes.spreads.sum()")
+    (folder / "my_metrics.py").write_text(text)
+    done = analyze(folder, "measure", "a.npz", "--metrics-from", "my_metrics.py", "--group", "mine", "--json")
+    assert done.returncode == 0, done.stderr
+    # The mean over the sum of the same numbers is 1/N, whatever the weights of samples.
+    found = json.loads(done.stdout)["metrics"]["mine"]
+    assert found["value"] == pytest.approx(1 / 80) and found["standard_error"] < 1e-15

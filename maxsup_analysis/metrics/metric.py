@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.errors import NotSmooth, Undefined
+from maxsup_analysis.errors import InputError, NotSmooth, Undefined
+from maxsup_analysis.metrics.checked import checked
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.table import Table
 from maxsup_analysis.tile import Tile
@@ -171,7 +172,8 @@ def moment_metric(
     def enter(value: Value) -> Value:
         for subset in over:
             of_subset = entry if subset == "all" else replace(entry, standard=False)
-            _enter(MomentMetric(**_described(value, of_subset, subset), value=value))
+            described = _described(value, of_subset, subset)
+            _enter(MomentMetric(**described, value=checked(value, "one number")))
         return value
 
     return enter
@@ -197,7 +199,8 @@ def mean_metric(
 
     def enter(values: Contributions) -> Contributions:
         for subset in over:
-            contributions = partial(_mean_contributions, values=values, subset=subset)
+            seen = checked(values, "a number a sample")
+            contributions = partial(_mean_contributions, values=seen, subset=subset)
             combine = partial(_mean, subset=subset)
             described = _described(values, entry, subset)
             _enter(_in_units(_of_contributions(described, contributions, combine, 2), unit))
@@ -225,8 +228,10 @@ def total_metric(
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
     def enter(contributions: Contributions) -> Contributions:
+        seen = checked(contributions, "a row of numbers a sample")
+        made = checked(combine, "one number", of=contributions)
         described = _described(contributions, entry)
-        _enter(_in_units(_of_contributions(described, contributions, combine, MOST_TOTALS), unit))
+        _enter(_in_units(_of_contributions(described, seen, made, MOST_TOTALS), unit))
         return contributions
 
     return enter
@@ -247,7 +252,9 @@ def order_metric(
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
     def enter(columns: Contributions) -> Contributions:
-        _enter(OrderMetric(**_described(columns, entry), columns=columns, value=value))
+        seen = checked(columns, "a row of numbers a sample")
+        made = checked(value, "one number", of=columns)
+        _enter(OrderMetric(**_described(columns, entry), columns=seen, value=made))
         return columns
 
     return enter
@@ -267,7 +274,8 @@ def spectral_metric(
     entry = Entry(label, formula, source, collapsed, standard, differs, ("scatter",))
 
     def enter(value: Value) -> Value:
-        _enter(SpectralMetric(**_described(value, entry), matrix=matrix, value=value))
+        described = _described(value, entry)
+        _enter(SpectralMetric(**described, matrix=matrix, value=checked(value, "one number")))
         return value
 
     return enter
@@ -286,7 +294,7 @@ def class_metric(
     entry = Entry(label, formula, source, collapsed, standard, differs)
 
     def enter(value: Value) -> Value:
-        _enter(ClassMetric(**_described(value, entry), value=value))
+        _enter(ClassMetric(**_described(value, entry), value=checked(value, "one number")))
         return value
 
     return enter
@@ -341,7 +349,12 @@ def _in_units(metric: SampleMetric, unit: Unit | None) -> Metric:
 
 def _described(function: Callable[..., object], entry: Entry, subset: Subset = "all") -> dict:
     """The fields that all metrics have, from where the function stands and what its docstring says."""
-    summary, _, convention = inspect.getdoc(function).partition("\n\n")  # type: ignore[union-attr]
+    documentation = inspect.getdoc(function)
+    if not documentation:
+        raise InputError(
+            f"expected a docstring that says what the metric {function.__name__} means, got none; readers are shown it"
+        )
+    summary, _, convention = documentation.partition("\n\n")
     name, summary = function.__name__, " ".join(summary.split())
     collapsed, label = entry.collapsed, entry.label
     if subset != "all":

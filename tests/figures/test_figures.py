@@ -73,7 +73,8 @@ def test_reliability_shows_the_accuracy_of_each_bin_with_its_interval():
         )
         assert end == pytest.approx([interval.low, interval.high])
     # At the temperature, without the samples that it was fitted on.
-    assert ", T = " in figure.axes[1].get_legend().get_texts()[0].get_text()
+    legend = figure.axes[1].get_legend()
+    assert legend is not None and ", T = " in legend.get_texts()[0].get_text()
 
 
 def test_reliability_without_a_temperature_or_without_logits():
