@@ -14,7 +14,9 @@ from maxsup_analysis.estimates import estimate
 from maxsup_analysis.measurements import represent_arrays
 from maxsup_analysis.metrics import METRICS
 
-METRIC_NAMES = ("d_within", "class_separation", "nc1_trace_ratio", "accuracy", "d_within_unbiased")
+METRIC_NAMES = (
+    "d_within", "class_separation", "nc1_trace_ratio", "distance_to_own_mean_relative", "accuracy", "d_within_unbiased",
+)  # fmt: skip
 DATA_SETS = 2000
 NORMAL_95 = 1.959963984540054
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from maxsup_analysis.errors import Undefined
+from maxsup_analysis.errors import OUT_OF_RANGE, Undefined
 from maxsup_analysis.symmetric import half_product
 
 
@@ -50,7 +50,7 @@ def class_spectrum(features: Float[Tensor, "n D"], *, shares: bool = True) -> Cl
     # Its upper half, which the decomposition looks at.
     gram = half_product(deviations.T if n <= D else deviations).div_(n)
     if not gram.isfinite().all():
-        raise Undefined("squares of the features leave the range of float64; scale them")
+        raise Undefined(OUT_OF_RANGE)
     if not shares:
         return ClassSpectrum(
             torch.linalg.eigvalsh(gram, UPLO="U").flip(0)[: min(n - 1, D)].clamp(min=0), None

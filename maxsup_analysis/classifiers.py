@@ -84,8 +84,11 @@ def classifier_of(checkpoint: Checkpoint, choice: ModelChoice | None = None) -> 
     name, module = module_of(checkpoint, choice)
     preprocessing = _preprocessing(checkpoint, name, choice)
     probe = probe_of(preprocessing)
-    head = _head(module, probe, choice.layer)
-    outputs = head.weights.weight.shape[0] if head else _outputs(module, probe)
+    try:
+        head = _head(module, probe, choice.layer)
+        outputs = head.weights.weight.shape[0] if head else _outputs(module, probe)
+    except RuntimeError as reason:
+        raise InputError(_not_taken(name, preprocessing, reason)) from reason
     classes = found.claims.classes
     if classes is not None and len(classes) != outputs:
         raise InputError(
@@ -151,6 +154,14 @@ def _preprocessing(checkpoint: Checkpoint, name: str, choice: ModelChoice) -> Pr
             "--resize where they are not ImageNet's)"
         )
     return made
+
+
+def _not_taken(name: str, preprocessing: Preprocessing, reason: Exception) -> str:
+    shape = " x ".join(map(str, preprocessing.size))
+    return (
+        f"{name} does not take images of {shape}: {' '.join(str(reason).split())[:200]}; say what it takes with "
+        "--image-size, and a number for each channel in --mean and --std (one of both for grey images)"
+    )
 
 
 def _as_normalised(checkpoint: Checkpoint, base: Preprocessing) -> Preprocessing:

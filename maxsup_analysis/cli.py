@@ -94,12 +94,13 @@ def main() -> None:
     for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
-        app(args=[argument for argument in arguments if argument != "--debug"], prog_name="maxsup-analyze")
+        given = [argument for argument in arguments if argument != "--debug"]
+        sys.exit(app(args=given, prog_name="maxsup-analyze", standalone_mode=False))
     except Interrupted as interrupted:
         print(farewell(interrupted), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
     except Exception as error:
-        sentence = sentence_of(error)
+        sentence = usage_of(error) or sentence_of(error)
         bug = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
         leave(error, sentence or bug, INTERNAL_ERROR if sentence is None else 2, debug=debug)
     finally:
@@ -133,6 +134,18 @@ def farewell(interrupted: Interrupted) -> str:
         return "interrupted; nothing half-written is left"
     command = shlex.join(["maxsup-analyze", *sys.argv[1:]])
     return clean_label(f"interrupted; {'; '.join(kept)}; to go on: {command}", 4000)
+
+
+def usage_of(error: Exception) -> str | None:
+    """What is wrong with the command line itself; None for other errors. The parser's own answer takes four lines."""
+    describe, context = getattr(error, "format_message", None), getattr(error, "ctx", None)
+    if describe is None:
+        return None
+    message = describe().strip().rstrip(".")
+    command = context.command_path if context else "maxsup-analyze"
+    if not message:
+        sys.exit(2)  # Without a word of the user's, help was shown.
+    return f"{message}{' ' if message.endswith('?') else '; '}`{command} --help` lists what it takes"
 
 
 def leave(error: Exception, message: str, code: int, *, debug: bool) -> None:

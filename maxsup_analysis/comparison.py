@@ -37,6 +37,8 @@ class Difference:
         """The verdict as a phrase."""
         if self.verdict in ("lower", "higher"):
             return f"{self.verdict} than {self.baseline}"
+        if self.interval.value == 0 and self.interval.half_width == 0:
+            return f"equal to {self.baseline}"
         return self.verdict
 
 
@@ -114,11 +116,13 @@ def compare(runs: Mapping[str, Sequence[Measurements]], *, baseline: str | None 
     """
     groups = {name: tuple(_aligned(run, runs) for run in group) for name, group in runs.items()}
     chosen = next(iter(groups)) if baseline is None else baseline
-    if chosen not in groups or len(groups) < 2:
+    if len(groups) < 2:
         raise InputError(
-            f"expected a baseline and something to compare with it, got baseline {chosen!r} and names "
-            f"{', '.join(groups)}; give NAME=STORE at least twice"
+            f"expected a baseline and something to compare with it, got {', '.join(groups)} alone; give NAME=STORE at "
+            "least twice"
         )
+    if chosen not in groups:
+        raise InputError(f"expected as a baseline one of the names {', '.join(groups)}, got {chosen!r}")
     metrics = [name for name in METRICS if all(name in run for group in groups.values() for run in group)]
     samples = _first(groups)
     levels = {
@@ -190,6 +194,21 @@ def _first(runs: Mapping[str, Sequence[Measurements]]) -> Samples:
     raise InputError("expected at least one run with standard errors, got none")
 
 
+def _unlike(name: str, group: Sequence[Measurements]) -> list[str]:
+    """A note where runs of a name are networks of different kinds, whose spread is not that of seeds."""
+    kinds = dict.fromkeys(
+        f"{about.get('name')} with {run.size['features']} features"
+        if isinstance(about := run.provenance.get("architecture"), Mapping)
+        else f"{run.size['features']} features"
+        for run in group
+    )
+    if len(kinds) < 2:
+        return []
+    return [
+        f"runs of {name} are of different networks, whose spread is not that of seeds: {', '.join(kinds)}"
+    ]
+
+
 def _notes(groups: Mapping[str, Sequence[Measurements]]) -> tuple[str, ...]:
     single = [name for name, group in groups.items() if len(group) == 1]
     notes = []
@@ -199,5 +218,6 @@ def _notes(groups: Mapping[str, Sequence[Measurements]]) -> tuple[str, ...]:
             "the intervals, which speak of these checkpoints, not of their losses"
         )
     for name, group in groups.items():
+        notes += _unlike(name, group)
         notes += [f"{name}: {note}" for note in dict.fromkeys(note for run in group for note in run.notes)]
     return tuple(notes)

@@ -1,5 +1,7 @@
 """What can go wrong: input that the user can mend, and numbers that do not exist."""
 
+OUT_OF_RANGE = "squares of the features leave the range of float64; scale them"
+
 
 class InputError(ValueError):
     """Something given by the user does not fit.

@@ -30,6 +30,7 @@ from maxsup_analysis.subsets import part_of
 from maxsup_analysis.wanted import Wanted
 
 SINGLETON = "a class has one sample, so its sampling variance is unknown"
+PAIRS = "no class has three samples, and two deviate alike, so the sampling variance of a spread is unknown"
 NORMAL_95 = 1.959963984540054
 NOT_ASKED = "standard errors were not asked for"
 
@@ -96,11 +97,11 @@ def estimate(
 
 @dataclass(frozen=True)
 class _Swept:
-    """A metric with its influences, where it has any, and whether it leans on a class that has one sample."""
+    """A metric with its influences, where it has any, and why classes of few samples leave its error unknown."""
 
     entry: Linearised
     influence: Tensor | None = None
-    leans: bool = False
+    leans: str | None = None
 
 
 def _swept(
@@ -116,7 +117,7 @@ def _swept(
         return [_Swept(entry) for entry in entries], None
     smooth = [entry for entry in entries if entry.gradient is not None]
     # Before the gradients are spent.
-    leans = [_leans_on_singletons(entry, representation) for entry in smooth]
+    leans = [_leans_on_few(entry, representation) for entry in smooth]
     found = influences(representation, gathered.kept, spectra, smooth)
     known = zip(found.values, leans, strict=True)
     return [
@@ -196,7 +197,7 @@ def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]
 
 def _estimated(one: _Swept, samples: Samples | None) -> Estimate:
     if one.leans:
-        return Estimate(one.entry.value, math.nan, SINGLETON)
+        return Estimate(one.entry.value, math.nan, one.leans)
     return _estimate_of(one.entry.value, one.influence, one.entry.reason, samples)
 
 
@@ -211,11 +212,26 @@ def _estimate_of(
     return Estimate(value, error, None, influence)
 
 
-def _leans_on_singletons(entry: Linearised, representation: Representation) -> bool:
-    """Whether the metric depends on a class that has one sample, whose spread nobody knows."""
-    single = representation.means.features.counts == 1
+def _leans_on_few(entry: Linearised, representation: Representation) -> str | None:
+    """Why nobody knows how the metric varies: a class that it depends on has one sample, or all have two at most."""
+    counts = representation.means.features.counts
     gradient = entry.gradient
-    if not isinstance(gradient, MomentGradient) or gradient.in_scatter:
-        return bool(single.any())
-    touched = [part for part in (gradient.features.touched, gradient.directions.touched) if part is not None]
-    return any(bool((part & single).any()) for part in touched)
+    if not isinstance(gradient, MomentGradient):
+        return SINGLETON if bool((counts == 1).any()) else None
+    if gradient.in_scatter:
+        touched = counts > 0
+    else:
+        parts = [gradient.features.touched, gradient.directions.touched]
+        known = [part for part in parts if part is not None]
+        touched = torch.stack(known).any(0) if known else torch.zeros_like(counts, dtype=torch.bool)
+    if (touched & (counts == 1)).any():
+        return SINGLETON
+    # The mean of directions is shorter the more they differ.
+    of_spreads = gradient.in_scatter or gradient.features.spreads is not None
+    if (
+        (of_spreads or gradient.directions.touched is not None)
+        and touched.any()
+        and (counts[touched] < 3).all()
+    ):
+        return PAIRS
+    return None

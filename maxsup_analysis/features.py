@@ -218,7 +218,7 @@ def _run(build: StoreBuild, ready: Prepared, how: Extraction) -> None:
         rows = sum(len(build.request.ids(number)) for number in build.missing)
         meter = Meter(f"features of {ready.checkpoint.name}", rows)
         tally = ready.extractor(forward, how).run(build, meter)
-        for line in _after_running(tally, meter, ready.classifier):
+        for line in _after_running(tally, meter, ready.classifier, resumed=build.found > 0):
             say(line)
 
 
@@ -251,7 +251,7 @@ def _before_running(ready: Prepared) -> list[str]:
     return [clean_label(line, 400) for line in [*lines, *(f"warning: {text}" for text in found.warnings)]]
 
 
-def _after_running(tally: Tally, meter: Meter, classifier: Classifier) -> list[str]:
+def _after_running(tally: Tally, meter: Meter, classifier: Classifier, *, resumed: bool) -> list[str]:
     lines = [f"{tally.rows:,} rows in {duration(meter.elapsed)}: {meter.summary}"]
     if tally.rotated:
         lines.append(
@@ -260,7 +260,8 @@ def _after_running(tally: Tally, meter: Meter, classifier: Classifier) -> list[s
     if not tally.rows:
         return lines
     accuracy, chance = tally.right / tally.rows, 1 / classifier.num_classes
-    lines.append(f"accuracy {accuracy:.4f} on {tally.rows:,} samples")
+    part = ", those of this run alone" if resumed else ""
+    lines.append(f"accuracy {accuracy:.4f} on {tally.rows:,} samples{part}")
     if accuracy < 2 * chance and classifier.num_classes > 2:
         lines.append(
             f"warning: that is near chance ({chance:.4f}). Likely causes: the classes are in another order "

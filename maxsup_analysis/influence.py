@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from maxsup_analysis.errors import Undefined
 from maxsup_analysis.gathering import Kept
 from maxsup_analysis.linearisation import Linearised, MomentGradient
 from maxsup_analysis.metrics.metric import OrderMetric, SampleMetric, SpectralMetric
@@ -128,6 +129,8 @@ def _of_spectra(
 ) -> Iterator[tuple[tuple[int, ...], Spectrum, Tensor]]:
     """For each matrix the metrics of its eigenvalues, and their gradients, D x P."""
     for matrix, spectrum in spectra.by_matrix.items():
+        if isinstance(spectrum, Undefined):
+            continue
         chosen = [
             (n, one.gradient)
             for n, one in enumerate(entries)

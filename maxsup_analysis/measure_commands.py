@@ -5,6 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from maxsup_analysis.errors import InputError
 from maxsup_analysis.options import (
     AsCsv,
     AsJson,
@@ -66,6 +67,10 @@ def measure(
     one_format(as_json, as_csv)
     if by is not None:
         one_of("--by", by, "class", "decile")
+        if group or metrics_from:
+            raise InputError(
+                f"the columns of --by {by} are always the same; leave --group and --metrics-from out"
+            )
     how = Extraction(
         data=data,
         data_dir=data_dir,
@@ -131,7 +136,7 @@ def figure(
     seed: Annotated[int, typer.Option(help="Of UMAP and of the choice of points.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """One figure of one or several runs; the first run stands for each name."""
+    """One figure of one or several runs; the first run stands for each name, but in `metrics`, which has them all."""
     from maxsup_analysis.files import require_absent
     from maxsup_analysis.pipeline import open_named
     from maxsup_analysis.reporting import FigureRequest, draw_figure
@@ -158,16 +163,26 @@ def report(
     from maxsup_analysis.pipeline import chosen_metrics, open_named
     from maxsup_analysis.reporting import write_report
 
+    if output.suffix != ".pdf":
+        raise InputError(f"expected a file ending in .pdf, got {output.name}; change -o")
     for path in [output] + ([html] if html else []):
         require_absent(path, overwrite=overwrite)
     metrics = chosen_metrics(group, metrics_from)
     named = open_named(runs, match_per_class=match_per_class)
     write_report(named, output, html=html, baseline=baseline, metrics=metrics, title=title)
-    print(output)
+    print(output, *[html] if html else [], sep="\n")
 
 
 def metrics(
-    group: Group = None,
+    group: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--group",
+            "-g",
+            metavar="NAME[,NAME...]",
+            help="Which groups, or metrics by name; by default all.",
+        ),
+    ] = None,
     metrics_from: MetricsFrom = None,
     conventions: Annotated[
         bool, typer.Option("--conventions", help="How variants of a quantity differ, in one table.")

@@ -223,6 +223,10 @@ def remarks(representation: Representation) -> tuple[str, ...]:
             "classes with one sample count as having no spread, are left out of d_within_unbiased, and leave "
             f"standard errors undefined: {single}"
         )
+    if pairs := _named(representation, features.counts == 2):
+        found.append(
+            f"two samples of a class deviate alike and add nothing to standard errors of spreads: {pairs}"
+        )
     if zeros := int((features.counts - directions.counts).sum()):
         found.append(f"zero vectors have no direction and are left out of the cosine measures: {zeros}")
     if K - 1 > D:

@@ -23,7 +23,7 @@ LONGEST, SHORTEST = 1e150, 1e-150
 # The least variance in a class, as a share of the mean square of its points, whose difference from the square of
 # the mean has lost no more than four of sixteen digits; means in float32 leave deviations five digits then.
 LOOSE = 1e-4
-# Variances whose squares float32 holds.
+# Variances whose squares float32 holds, and mean squares of points such that it holds those of their deviations.
 LEAST, MOST = 1e-20, 1e20
 
 
@@ -156,6 +156,11 @@ class ClassMeans:
     features: ClusterMeans
     squares: Float64[Tensor, " K"]
     directions: ClusterMeans
+
+    @lazy
+    def fit_single(self) -> bool:
+        """Whether float32 holds squares of the features and of what it resolves of their deviations."""
+        return LEAST < float(self.squares.sum() / self.features.counts.sum()) < MOST
 
     @lazy
     def spreads(self) -> Float64[Tensor, " K"]:

@@ -68,7 +68,10 @@ MetricsFrom = Annotated[
 ]
 MatchPerClass = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option(metavar="N", help="At most N samples a class, so that sets of other sizes are comparable."),
+    typer.Option(
+        metavar="N",
+        help="At most N samples a class, the same ones of every checkpoint; for measures that their number biases.",
+    ),
 ]
 
 

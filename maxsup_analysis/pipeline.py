@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from maxsup_analysis.arrays import holds_arrays, read_arrays
 from maxsup_analysis.breakdown import BREAKDOWNS, Breakdown
 from maxsup_analysis.comparison import Comparison, compare
@@ -111,12 +113,32 @@ def open_named(arguments: Sequence[str], *, match_per_class: int | None = None) 
     for argument in arguments:
         name, given, paths = argument.rpartition("=")
         for path in (paths if given else argument).split(","):
+            if not path.strip():
+                raise InputError(
+                    f"expected NAME=PATH[,PATH...], got an empty path in {argument!r}; write commas without blanks "
+                    "around them"
+                )
             for source in _sources_under(Path(path)):
                 key = name or source.loss or source.path.stem
                 if match_per_class is not None:
                     source = matched(source, match_per_class)
                 named.setdefault(key, []).append(source)
+    for name, sources in named.items():
+        _require_different(name, sources)
     return named
+
+
+def _require_different(name: str, sources: Sequence[Source]) -> None:
+    """Raise where the same features come twice: they would count as two seeds that do not differ."""
+    for position, source in enumerate(sources):
+        mine = source.representation.means.features
+        for other in sources[:position]:
+            theirs = other.representation.means.features
+            if mine.means.shape == theirs.means.shape and torch.equal(mine.means, theirs.means):
+                raise InputError(
+                    f"expected different runs of {name}, got the same features twice: {other.path} and {source.path}; "
+                    "name each run once"
+                )
 
 
 def compare_named(
@@ -147,11 +169,23 @@ def compare_named(
 def _sources_under(path: Path) -> list[Source]:
     """The source at a path, or every store in a folder that is not one itself."""
     if not path.is_dir() or is_store(path):
-        return [open_source(path)]
+        return [_opened(path)]
     stores = sorted(manifest.parent for manifest in path.glob("**/manifest.json"))
     if not stores:
-        return [open_source(path)]
+        return [_opened(path)]
     return [open_source(store) for store in stores]
+
+
+def _opened(path: Path) -> Source:
+    """The source at a path, here where no option says more about a checkpoint than it does itself."""
+    try:
+        return open_source(path)
+    except InputError as reason:
+        if not path.exists() or is_store(path):
+            raise
+        raise InputError(
+            f"{reason}; that is an option of `maxsup-analyze features {path}`: name the store that it makes"
+        ) from reason
 
 
 def _of_store(store: FeatureStore, dask: str | None) -> Source:

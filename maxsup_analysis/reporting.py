@@ -1,6 +1,7 @@
 """From opened runs to figures and a report on disk."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -58,10 +59,14 @@ class FigureRequest:
 
 
 def draw_figure(named: Mapping[str, Sequence[Source]], request: FigureRequest, output: Path) -> None:
-    """Draw one kind of figure of the first run of each name, and save it."""
-    kind = FIGURES[request.kind]
+    """Draw one kind of figure and save it: of the first run of each name, but `metrics` of all of them."""
+    kind, options = FIGURES[request.kind], request.options()
     require_suffix(output)
-    save(kind.draw(_firsts(named), request.options()), output)
+    if request.kind == "metrics" and len(named) > 1 and _are_several(named):
+        figure = interval_rows_figure(comparison_rows(compare_named(named)))
+    else:
+        figure = kind.draw(_firsts(named), options)
+    save(figure, output)
 
 
 def write_report(
@@ -85,17 +90,16 @@ def write_report(
     else:
         compared = compared or compare_named(named, baseline=baseline, metrics=metrics)
         report = comparison_report(compared, _plates(named, compared), title=title)
-    with whole_file(output) as partial:
+    # Both or neither.
+    with whole_file(output) as partial, whole_file(html) if html else nullcontext() as other:
         partial.write_bytes(render_pdf(report))
-    if html:
-        with whole_file(html) as partial:
-            partial.write_text(render_html(report), encoding="utf-8")
+        if other is not None:
+            other.write_text(render_html(report), encoding="utf-8")
 
 
 def _plates(named: Mapping[str, Sequence[Source]], compared: Comparison | None) -> list[Plate]:
     """The figures of a report; where the data cannot have one, the reason stands in its place."""
-    several = any(len(group) > 1 for group in named.values())
-    plates = []
+    several, plates = _are_several(named), []
     for name, kind in track(FIGURES.items(), len(FIGURES), "drawing"):
         if name == "metrics" and compared is not None:
             figure, caption = interval_rows_figure(comparison_rows(compared)), kind.caption
@@ -109,6 +113,11 @@ def _plates(named: Mapping[str, Sequence[Source]], compared: Comparison | None) 
                 continue
         plates.append(Plate(svg_of(figure), caption))
     return plates
+
+
+def _are_several(named: Mapping[str, Sequence[Source]]) -> bool:
+    """Whether a name has more than one run."""
+    return any(len(group) > 1 for group in named.values())
 
 
 def _firsts(named: Mapping[str, Sequence[Source]]) -> dict[str, Representation]:

@@ -174,7 +174,7 @@ class Representation(Remembering):
     @lazy
     def precision(self) -> torch.dtype:
         """Of products with deviations."""
-        return next(iter(self.blocks)).precision
+        return next(iter(self.blocks)).precision if self.means.fit_single else torch.float64
 
     @property
     def samples(self) -> int:
@@ -198,10 +198,22 @@ def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None
 
 
 def head_of(weight: Tensor | None, bias: Tensor | None) -> Head | None:
-    """A head in float64 from what a checkpoint or a file holds."""
+    """A head in float64 from what a checkpoint or a file holds; raises InputError where a number is not finite."""
     if weight is None:
         return None
+    for name, part in (("weight", weight), ("bias", bias)):
+        if part is not None and not part.isfinite().all():
+            row = int((~part.isfinite()).nonzero()[0, 0])
+            raise InputError(
+                f"expected finite numbers in the {name} of the head, got {_one_of(part[row])} in row {row}; mend the "
+                "checkpoint or the file that it is from"
+            )
     return Head(weight.double(), None if bias is None else bias.double())
+
+
+def _one_of(row: Tensor) -> float:
+    """The first number of a row, or the one, that is not finite."""
+    return float(row.flatten()[~row.flatten().isfinite()][0])
 
 
 def class_numbers(K: int) -> tuple[str, ...]:

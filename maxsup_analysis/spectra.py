@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from maxsup_analysis.errors import OUT_OF_RANGE, Undefined
 from maxsup_analysis.lazy import lazy
 from maxsup_analysis.metrics.metric import Matrix
 from maxsup_analysis.representation import Representation
@@ -42,20 +43,23 @@ class Spectrum:
         """What samples add to functions of the eigenvalues: d value_j = ((v_j x_i)^2 - value_j) / N."""
         origin = tile.representation.means.features.origin
         points = (tile.features - origin).sub_(self.centre)
-        exact = tile.rows.features.dtype == torch.float64
+        exact = tile.precision == torch.float64
         squares = (points @ self.known_vectors if exact else points.float() @ self.single).square().double()
         return (squares @ gradients - self.values @ gradients) / self.samples
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """The spectra by the name of their matrix."""
+    """The spectra by the name of their matrix, or why there is none."""
 
-    by_matrix: Mapping[Matrix, Spectrum]
+    by_matrix: Mapping[Matrix, Spectrum | Undefined]
 
     def of(self, matrix: Matrix) -> Spectrum:
         """One of them."""
-        return self.by_matrix[matrix]
+        found = self.by_matrix[matrix]
+        if isinstance(found, Undefined):
+            raise found
+        return found
 
 
 def spectra_of(representation: Representation, matrices: set[Matrix], *, errors: bool) -> Spectra:
@@ -66,7 +70,9 @@ def spectra_of(representation: Representation, matrices: set[Matrix], *, errors:
     covariance = (representation.scatter + offsets.T @ offsets) / N
     centre = classes.origin + mean
 
-    def spectrum(matrix: Matrix) -> Spectrum:
+    def spectrum(matrix: Matrix) -> Spectrum | Undefined:
+        if not covariance.isfinite().all() or not centre.square().isfinite().all():
+            return Undefined(OUT_OF_RANGE)
         if matrix == "covariance":
             return _spectrum(covariance, mean, N, N - 1, errors)
         return _spectrum(covariance + torch.outer(centre, centre), -classes.origin, N, N, errors)

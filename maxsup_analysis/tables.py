@@ -73,7 +73,9 @@ def comparison_table(compared: Comparison) -> Table:
 
 def conventions_table(conventions: Iterable[Convention]) -> Table:
     """One row a variant."""
-    table = Table("metric", "quantity", "how it differs", "source", box=SIMPLE_HEAD, padding=(0, 1, 1, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("metric", "quantity", "how it differs", "source"):
+        table.add_column(column, overflow="fold", no_wrap=column == "metric")
     for one in conventions:
         table.add_row(
             one.name, plain_text(one.label), plain_text(one.differs, 300), plain_text(one.source, 200)
@@ -108,7 +110,8 @@ def _cell(entry: object) -> str:
 def _cells(item: Estimate) -> tuple[str, str, str]:
     if math.isnan(item.value):
         return "undefined", "", plain_text(item.reason or "")
+    value = f"{item.value:.6g}".replace("-", "−", 1) if item.value < 0 else f"{item.value:.6g}"
     if math.isnan(item.standard_error):
-        return f"{item.value:.6g}", "unknown", plain_text(item.reason or "")
+        return value, "unknown", plain_text(item.reason or "")
     ends = (plain(item.value + sign * item.half_width, item.half_width) for sign in (-1, 1))
-    return f"{item.value:.6g}", f"{item.standard_error:.2g}", " to ".join(ends)
+    return value, f"{item.standard_error:.2g}", " to ".join(ends)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.errors import Undefined
+from maxsup_analysis.errors import OUT_OF_RANGE, Undefined
 from maxsup_analysis.halves import is_held_out
 from maxsup_analysis.lazy import Remembering, lazy
 from maxsup_analysis.moments import are_ordinary, directions_of, lengths_of
@@ -264,7 +264,7 @@ class Tile(Remembering):
     @property
     def precision(self) -> torch.dtype:
         """Of products with deviations."""
-        return self.rows.precision
+        return self.rows.precision if self.representation.means.fit_single else torch.float64
 
     @property
     def is_single(self) -> bool:
@@ -293,6 +293,8 @@ class Tile(Remembering):
         # |h - mu_k|^2 = |h - mu_G|^2 - 2 (h - mu_G) m_k + |m_k|^2, and only the last two depend on k.
         places = self.coordinates + corners.index_select(0, torch.searchsorted(occupied, self.labels))
         halves = self.span.halves
+        if not halves.isfinite().all():
+            raise Undefined(OUT_OF_RANGE)
         scores = torch.addmm(-halves, places, corners.T)
         sizes = places.square().sum(1) + 2 * halves.max()
         return occupied[_largest(scores, sizes, self._nearness)]

@@ -231,7 +231,7 @@ def test_at_collapse_classes_are_points():
     assert found.notes == ("classes with samples that coincide, hence no effective rank: 0, 1, 2, 3",)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cuts=st.lists(st.integers(0, 60), max_size=6), by=st.sampled_from(["class", "decile"]))
 def test_blocks_do_not_matter(cuts: list[int], by: str):
     whole = represented(CLOUDS["unbalanced"])
@@ -240,7 +240,7 @@ def test_blocks_do_not_matter(cuts: list[int], by: str):
     assert one.notes == other.notes
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31))
 def test_rotation_names_and_order_do_not_matter(seed: int):
     rng, data = np.random.default_rng(seed), CLOUDS["unbalanced"]
@@ -258,7 +258,7 @@ def test_rotation_names_and_order_do_not_matter(seed: int):
     pd.testing.assert_frame_equal(plain, other, rtol=1e-8, atol=1e-10)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     labels=st.lists(st.integers(0, 2), min_size=1, max_size=12),
     cut_at=st.integers(0, 12),

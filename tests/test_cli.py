@@ -123,7 +123,7 @@ def test_compare_says_what_the_numbers_say(run, trained: Path):
     document = json.loads(out)
     assert code == 0 and document["baseline"] == "CE"
     assert {row["verdict"] for row in document["rows"]} <= {
-        "baseline", "lower than CE", "higher than CE", "not distinguishable", "undefined",
+        "baseline", "lower than CE", "higher than CE", "not distinguishable", "equal to CE", "undefined",
     }  # fmt: skip
     assert "one run only of LS, CE" in document["notes"][0]
 
@@ -202,7 +202,17 @@ def test_bad_input_gets_one_line_and_exit_code_2(run, trained: Path, tmp_path: P
         ("measure", tmp_path / "unlabelled.npz"): "add labels",
         ("measure", store, "--json", "--csv"): "got both",
         ("compare", f"CE={store}"): "give NAME=STORE at least twice",
-        ("compare", f"A={store}", f"B={store}", "--baseline", "C"): "got baseline 'C'",
+        ("compare", f"A={store}", f"B={store}", "--baseline", "C"): "as a baseline one of the names A, B, got 'C'",
+        ("compare", f"A={store},{store}", f"B={store}"): "expected different runs of A, got the same features twice",
+        ("compare", f"A={store},", f"B={store}"): "got an empty path in 'A=",
+        ("compare", tmp_path / "foreign.pt", store): "that is an option of `maxsup-analyze features",
+        ("measure", store, "--by", "class", "-g", "nc"): "leave --group and --metrics-from out",
+        ("measure", store, "--jsn"): "No such option: --jsn (Possible options: --csv, --json); `maxsup-analyze measure",
+        ("measure",): "Missing argument 'source'; `maxsup-analyze measure --help` lists what it takes",
+        ("measure", store, "--match-per-class", "ten"): "Invalid value for '--match-per-class'",
+        ("frob",): "No such command 'frob'. Did you mean 'probe'? `maxsup-analyze --help`",
+        ("report", store, "-o", tmp_path / "x.txt"): "expected a file ending in .pdf, got x.txt",
+        ("report", store, "-o", tmp_path / "x.pdf", "--html", "/proc/x.html"): "cannot write to /proc",
         ("train", "-o", tmp_path / "x.pt", "--loss", "maxsupp"): "did you mean 'maxsup'?",
         ("train", "-o", tmp_path / "x.pt", "--epochs", "0"): "expected --epochs above 0",
         ("train", "-o", tmp_path / "x.pt", "--alpha", "1.5"): "expected --alpha from 0 to below 1, got 1.5",
@@ -294,5 +304,9 @@ def test_a_report_of_one_run_and_a_figure(run, trained: Path, tmp_path: Path):
     assert (
         code == 0 and out.strip().endswith("one.pdf") and (tmp_path / "one.pdf").read_bytes()[:4] == b"%PDF"
     )
+    code, out, _ = run(
+        "report", trained / "ce.features", "-o", tmp_path / "b.pdf", "--html", tmp_path / "b.html"
+    )
+    assert code == 0 and out.splitlines() == [str(tmp_path / "b.pdf"), str(tmp_path / "b.html")]
     code, _, _ = run("figure", "spectrum", trained, "-o", tmp_path / "spectrum.png")
     assert code == 0 and (tmp_path / "spectrum.png").read_bytes()[1:4] == b"PNG"

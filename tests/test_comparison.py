@@ -74,13 +74,23 @@ def test_words_follow_the_numbers():
     assert compared.difference("class_separation", "B").words == "lower than A"
     assert compared.difference("d_within", "C").words == "not distinguishable"
     same = compare({"A": [run(1)], "B": [run(1)]})
-    assert {row.words for row in same.differences} <= {"not distinguishable", "undefined"}
+    assert {row.words for row in same.differences} <= {"equal to A", "undefined"}
 
 
 def test_one_run_only_is_said():
     assert "one run only of A, B" in compare({"A": [run(1)], "B": [run(2)]}).notes[0]
     assert "one run only of B" in compare({"A": [run(1), run(3)], "B": [run(2)]}).notes[0]
     assert not compare({"A": [run(1), run(3)], "B": [run(2), run(4)]}).notes
+
+
+def test_networks_of_different_kinds_are_no_seeds():
+    wide = run(3)
+    features = np.random.default_rng(1).normal(size=(160, 9))
+    other = measure(features, np.arange(160) % 4, logits=features[:, :4])
+    notes = compare({"A": [run(1), other], "B": [run(2), wide]}).notes
+    assert notes == (
+        "runs of A are of different networks, whose spread is not that of seeds: 6 features, 9 features",
+    )
 
 
 def test_other_samples_are_refused():

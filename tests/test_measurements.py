@@ -80,6 +80,14 @@ def test_logits_given_and_logits_from_the_head_are_the_same():
         ({"labels": LABELS + 1, "weight": WEIGHT}, "expected labels from 0 to 2, got 3 for sample 2"),
         ({"weight": WEIGHT[:, :4]}, "expected weight to be K x 5, a column for each of the 5 features"),
         ({"weight": WEIGHT, "bias": np.zeros(4)}, "expected bias to be 3 numbers, one a row of weight"),
+        (
+            {"weight": np.where(np.eye(3, 5) > 0, np.nan, WEIGHT)},
+            "expected finite numbers in the weight of the head, got nan in row 0",
+        ),
+        (
+            {"weight": WEIGHT, "bias": np.array([0, 0, np.inf])},
+            "expected finite numbers in the bias of the head, got inf in row 2",
+        ),
         ({"logits": np.zeros((60, 4)), "weight": WEIGHT}, "expected logits to be 60 x 3"),
         ({"ids": np.zeros(60)}, "expected 60 different ids, got 1; an id names one sample"),
         ({"ids": np.arange(59)}, r"expected 60 ids, one a row of features, got shape \(59,\)"),

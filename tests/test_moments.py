@@ -57,7 +57,7 @@ def relative(first: torch.Tensor, second: torch.Tensor) -> float:
     return float((first - second).norm() / second.norm())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(splits)
 def test_any_split_and_order_gives_the_same_moments(split):
     whole, merged = moments(FEATURES, [torch.arange(N)]), moments(FEATURES, parts(*split))
@@ -67,7 +67,7 @@ def test_any_split_and_order_gives_the_same_moments(split):
     assert relative(merged.scatter, whole.scatter) <= 1e-13
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(splits)
 def test_any_split_and_order_gives_the_same_measurements(split):
     every = [metric for metric in METRICS.values() if metric.standard]
@@ -80,7 +80,7 @@ def test_any_split_and_order_gives_the_same_measurements(split):
         )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(splits)
 def test_a_common_offset_of_a_million_changes_nothing(split):
     # Multiples of 1/64 plus 2^20 are exact, so the shifted data hold the same deviations.

@@ -15,7 +15,7 @@ import pytest
 import torch
 from dask import config
 from distributed import LocalCluster
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from maxsup_analysis import InputError, Measurements, measure_representation, sweeps
@@ -94,7 +94,6 @@ def agree(first: Measurements, second: Measurements, tolerance: float) -> None:
 
 
 @given(st.integers(0, 5000))
-@settings(deadline=None)
 def test_every_part_is_added_once_and_in_order(number: int):
     parts = [f"{part} " for part in range(number)]
     assert added(parts) == ("".join(parts) or None)

@@ -21,6 +21,8 @@ READING = (
     "not judgements."
 )
 
+NOTHING = "–"
+
 
 def prose(notes: Iterable[str]) -> list[Block]:
     """Notes as bullets, where there are any."""
@@ -73,6 +75,8 @@ def _provenance(runs: Sequence[Measurements]) -> Table:
     rows = []
     for key in keys:
         values = dict.fromkeys(_flat(run.provenance.get(key)) for run in runs)
+        if list(values) == [NOTHING]:
+            continue
         rows.append(
             [
                 key.replace("_", " "),
@@ -84,9 +88,11 @@ def _provenance(runs: Sequence[Measurements]) -> Table:
 
 def _flat(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(part)}" for key, part in value.items() if key not in ("seed",))
+        return ", ".join(f"{key} {_flat(part)}" for key, part in value.items() if key != "seed") or NOTHING
     if isinstance(value, list):
-        return ", ".join(map(_flat, value))
+        return ", ".join(map(_flat, value)) or NOTHING
+    if value is None or value == "":
+        return NOTHING
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

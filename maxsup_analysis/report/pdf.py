@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typst
 
+from maxsup_analysis.errors import InputError
 from maxsup_analysis.report.document import Block, Plate, Report
 
 # A fixed date: the same report gives the same bytes.
@@ -26,13 +27,19 @@ def render_pdf(report: Report) -> bytes:
             blocks = [_block(block, root) for block in section.blocks]
             document["sections"].append({"title": section.title, "blocks": blocks})  # type: ignore[union-attr]
         (root / "report.json").write_text(json.dumps(document), encoding="utf-8")
-        output = typst.compile(
-            str(root / "report.typ"),
-            root=folder,
-            format="pdf",
-            ignore_system_fonts=True,
-            timestamp=UNDATED,
-        )
+        try:
+            output = typst.compile(
+                str(root / "report.typ"),
+                root=folder,
+                format="pdf",
+                ignore_system_fonts=True,
+                timestamp=UNDATED,
+            )
+        except typst.TypstError as reason:
+            raise InputError(
+                f"the report cannot be typeset: {reason}; a formula has to be in Typst's notation, as "
+                "docs/your-own-metrics.md shows"
+            ) from reason
     assert isinstance(output, bytes)
     return output
 

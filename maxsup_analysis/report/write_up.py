@@ -75,8 +75,10 @@ def _subtitle(runs: Mapping[str, Sequence[Measurements]]) -> str:
     data = " ".join(str(about[key]) for key in ("data", "split") if key in about) or str(
         about.get("source", "")
     )
+    widths = sorted({run.size["features"] for group in runs.values() for run in group})
     counts = (
-        f"N = {size['samples']:,} samples, K = {size['classes']} classes, D = {size['features']} features"
+        f"N = {size['samples']:,} samples, K = {size['classes']} classes, "
+        f"D = {' or '.join(map(str, widths))} features"
     )
     return shown(f"{data}: {counts}" if data else counts)
 
@@ -88,9 +90,11 @@ def _preamble(compared: Comparison) -> str:
         if seeds
         else ("the draw of the test samples")
     )
+    found = sum(metric in compared.levels for metric in HEADLINES)
+    few = f" Here are {found} of the {len(compared.levels)} metrics that the tables have."
     return (
         f"Differences from {shown(compared.baseline)}, sample by sample on the same data; their 95 % intervals "
-        f"cover {chance}."
+        f"cover {chance}." + few * (found < len(compared.levels))
     )
 
 
@@ -111,6 +115,8 @@ def _finding(row: Difference) -> str:
     if row.verdict == "undefined":
         return f"{name} undefined ({row.interval.reason})"
     gap = f"by {plain(abs(row.interval.value), row.interval.half_width)}"
+    if row.verdict == "not distinguishable" and row.interval.half_width == 0:
+        return f"{name} {clean_label(row.words, 40)}"
     if row.verdict == "not distinguishable":
         return f"{name} not distinguishable from {clean_label(row.baseline, 30)}"
     direction = f", {row.direction}" if row.direction else ""

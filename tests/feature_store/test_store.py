@@ -111,7 +111,7 @@ TEXT = st.text(max_size=5)
 SIZES = st.integers(1, 4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ids=st.lists(st.integers(-(2**62), 2**62), min_size=1, max_size=9, unique=True),
     dtype=st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64]),

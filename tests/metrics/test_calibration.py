@@ -143,7 +143,7 @@ def test_at_the_temperature_the_scale_of_the_logits_changes_nothing(scale: float
     assert abs(after["nll"].value - before["nll"].value) > 1e-3
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.randoms(use_true_random=False))
 def test_classes_with_other_numbers_and_samples_in_another_order(random):
     names, order = random.sample(range(6), 6), random.sample(range(360), 360)

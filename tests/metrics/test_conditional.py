@@ -134,7 +134,7 @@ def test_the_unit_of_distance_has_noise_too(name: str):
     assert found.standard_error == pytest.approx(math.sqrt(sum(variances)), rel=1e-6)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), factor=st.floats(1e-3, 1e3), tilt=st.floats(-5, 5))
 def test_rotation_names_order_and_a_constant_in_the_logits_change_nothing(
     seed: int, factor: float, tilt: float

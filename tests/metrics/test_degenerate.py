@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from maxsup_analysis import InputError, measure
-from maxsup_analysis.estimates import SINGLETON
+from maxsup_analysis.errors import OUT_OF_RANGE
+from maxsup_analysis.estimates import PAIRS, SINGLETON
 from maxsup_analysis.metrics import METRICS
 from tests.clouds import cloud
 from tests.oracle import ORACLE
@@ -162,3 +163,60 @@ def test_a_mean_over_one_sample_has_no_error():
     data.logits[4] = np.eye(3)[(data.labels[4] + 1) % 3]
     item = data.measured()["logit_regularisation_wrong"]
     assert item.value == 0 and math.isnan(item.standard_error) and "only one" in str(item.reason)
+
+
+def test_two_samples_deviate_alike_and_say_nothing_of_how_spreads_vary():
+    data = cloud(4, 6, [2] * 4)
+    measured = data.measured()
+    for name in ("d_within", "class_separation", "within_variance", "cdnv", "nc1_pinv"):
+        assert measured[name].reason == PAIRS and math.isnan(measured[name].standard_error), name
+    # Their mean varies all the same, and so do numbers of single samples.
+    assert measured["between_variance"].standard_error > 0 and measured["nll"].standard_error > 0
+    mixed = cloud(4, 6, [2, 9, 9, 9]).measured()
+    assert mixed["d_within"].standard_error > 0
+    assert (
+        "two samples of a class deviate alike and add nothing to standard errors of spreads: 0" in mixed.notes
+    )
+
+
+@pytest.mark.parametrize("offset", [0.0, 2.0**20])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_at_collapse_no_share_of_what_rounding_leaves_is_taken(dtype: type, offset: float):
+    labels = np.repeat(np.arange(5), 37)
+    means = np.random.default_rng(0).normal(size=(5, 9)) + offset
+    found = measure(means[labels].astype(dtype), labels, groups=["within_share_in_span"])
+    assert found["within_share_in_span"].reason == (
+        "samples do not vary within classes, so there is no variance to share out"
+    )
+
+
+def test_a_share_is_never_more_than_all_of_it():
+    data = cloud(9, 4, [8] * 9)
+    found = measure(data.features.astype(np.float32) + 30, data.labels, groups=["within_share_in_span"])
+    assert found["within_share_in_span"].value == pytest.approx(1, abs=1e-6)
+    assert found["within_share_in_span"].value <= 1
+
+
+SCALE_FREE = ("effective_rank", "rankme", "participation_ratio", "nc1_pinv", "nc2_etf_means", "nc4_agreement")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "exponent"), [(np.float32, 60), (np.float32, -83), (np.float64, 260), (np.float64, -200)]
+)
+def test_the_scale_of_the_features_does_not_matter_however_far_it_is(dtype: type, exponent: int):
+    data = cloud(4, 6, [20] * 4)
+    features = data.features.astype(dtype)
+    near, far = (
+        measure(features * dtype(scale), data.labels, data.logits, groups=SCALE_FREE)
+        for scale in (1, 2.0**exponent)
+    )
+    for name in SCALE_FREE:
+        assert far[name].value == pytest.approx(near[name].value, rel=1e-6), name
+        assert far[name].standard_error == pytest.approx(near[name].standard_error, rel=1e-4), name
+
+
+def test_spectra_and_distances_beyond_float64_have_a_reason():
+    data = cloud(4, 6, [20] * 4)
+    found = measure(data.features * 1e200, data.labels, data.logits, groups=["spectrum", "nc4_agreement"])
+    for name in ("effective_rank", "rankme", "effective_rank_within", "nc4_agreement"):
+        assert math.isnan(found[name].value) and found[name].reason == OUT_OF_RANGE, name

@@ -166,7 +166,7 @@ def test_of_many_blocks_the_first_saves_sweeps_over_all(monkeypatch: pytest.Monk
     assert swept.count(1) > 1 and swept.count(6) <= 5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 360), max_size=4), st.randoms(use_true_random=False))
 def test_neither_blocks_nor_order_matter(cuts: list[int], random):
     order = np.array(random.sample(range(360), 360))

@@ -181,7 +181,7 @@ def test_total_variance_is_that_of_scikit_learn():
     assert data.measured("nc")["vci"].value == pytest.approx(expected, rel=1e-10)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     kind=st.sampled_from(list(CLOUDS)),
     change=st.sampled_from([turned, relabelled, shuffled]),
@@ -193,7 +193,7 @@ def test_rotations_names_and_order_do_not_matter(kind: str, change, seed: int):
         assert after[name].value == pytest.approx(before[name].value, rel=1e-8, abs=1e-10, nan_ok=True), name
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-100, 100))
 def test_scale_and_shift(scale: float, shift: float):
     data = CLOUDS["unbalanced"]
@@ -207,7 +207,7 @@ def test_scale_and_shift(scale: float, shift: float):
             assert shifted[name].value == pytest.approx(before[name].value, rel=1e-8, abs=1e-12), name
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(0, 99))
 def test_the_variability_index_survives_any_invertible_map(seed: int):
     data = CLOUDS["unbalanced"]
@@ -256,7 +256,7 @@ def test_many_tiles_of_pairs_give_the_same_numbers_and_errors(monkeypatch: pytes
         assert after[name].standard_error == pytest.approx(before[name].standard_error, rel=1e-10), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(K=st.integers(2, 12), D=st.integers(1, 12), seed=st.integers(0, 999), centred=st.booleans())
 def test_the_simplex_error_is_that_of_the_whole_matrix(K: int, D: int, seed: int, centred: bool):
     first, second = np.random.default_rng(seed).normal(size=(2, K, D))
@@ -279,7 +279,7 @@ def test_the_simplex_error_needs_no_matrix_of_classes():
     assert max(saved) <= first.numel()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(K=st.integers(2, 15), D=st.integers(1, 10), seed=st.integers(0, 999))
 @example(K=12, D=1, seed=190)  # coincident vectors, whose distance is rounding
 def test_the_distance_to_the_hull_is_that_of_an_active_set_method(K: int, D: int, seed: int):

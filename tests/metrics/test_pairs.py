@@ -38,7 +38,7 @@ def test_the_sum_is_that_of_loops_whatever_the_tiles(entries: int, monkeypatch: 
     assert mean_over_pairs(over_distance, Pairs(x)).item() == pytest.approx(total.item() / 36, rel=1e-12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(K=st.integers(2, 12), entries=st.integers(1, 60), seed=st.integers(0, 99))
 def test_every_pair_is_in_one_tile(K: int, entries: int, seed: int):
     with pytest.MonkeyPatch.context() as patch:

@@ -81,7 +81,7 @@ def test_numbers_done_by_hand():
     assert area("augrc", scores, wrong) == pytest.approx((0 + 1 / 8 + 1 / 4 + 3 / 8) / 4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 2), st.booleans()), min_size=1, max_size=6))
 def test_ties_are_the_average_over_their_orders(samples: list[tuple[int, bool]]):
     scores, wrong = [float(s) for s, _ in samples], [int(w) for _, w in samples]
@@ -97,7 +97,7 @@ def test_ties_are_the_average_over_their_orders(samples: list[tuple[int, bool]])
         assert area(name, scores, wrong) == pytest.approx(np.mean(found), rel=1e-12, abs=1e-15)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=12), st.randoms())
 def test_neither_areas_nor_influences_depend_on_the_order_of_the_rows(samples, random):
     order = random.sample(range(len(samples)), len(samples))
@@ -111,7 +111,7 @@ def test_neither_areas_nor_influences_depend_on_the_order_of_the_rows(samples, r
         assert after == pytest.approx(before[order], rel=1e-9, abs=1e-14)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=20))
 def test_an_excess_is_never_negative_and_zero_where_errors_come_last(samples: list[tuple[int, bool]]):
     scores, wrong = [float(s) for s, _ in samples], [int(w) for _, w in samples]

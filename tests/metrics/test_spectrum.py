@@ -342,7 +342,7 @@ def test_squares_that_overflow_leave_no_average():
         assert found.reason == "squares of the features leave the range of float64; scale them"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     counts=st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any),
     cuts=st.lists(st.integers(0, 54), max_size=5),

@@ -127,7 +127,7 @@ def shuffled(data: Cloud, seed: int) -> tuple[np.ndarray, ...]:
     return data.features[order], data.labels[order], data.logits[order], data.weight, data.bias
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     kind=st.sampled_from(list(CLOUDS)),
     change=st.sampled_from([turned, relabelled, shuffled]),
@@ -139,7 +139,7 @@ def test_rotations_names_and_order_do_not_matter(kind: str, change, seed: int):
         assert after[name].value == pytest.approx(before[name].value, rel=1e-9, abs=1e-13, nan_ok=True), name
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(scale=st.floats(1e-3, 1e3), shift=st.floats(-100, 100))
 def test_scale_and_shift(scale: float, shift: float):
     data = CLOUDS["balanced"]

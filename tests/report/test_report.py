@@ -1,6 +1,7 @@
 """Tests for the report: everything is in it, the same bytes each time, and no string of a user's is markup."""
 
 import io
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from maxsup_analysis import measure
 from maxsup_analysis.comparison import compare
+from maxsup_analysis.errors import InputError
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.metrics.groups import groups
 from maxsup_analysis.report import Plate, comparison_report, render_html, render_pdf, single_report
+from maxsup_analysis.report.document import Definition, Definitions, Section
 from maxsup_analysis.rounding import plain
 from tests.clouds import cloud
 
@@ -24,9 +27,7 @@ HOSTILE = [
 
 
 def report(*names: str):
-    runs = {
-        name: [cloud(4, 6, [9] * 4, seed=seed).measured("standard") for seed in range(1)] for name in names
-    }
+    runs = {name: [cloud(4, 6, [9] * 4, seed=seed).measured("standard")] for seed, name in enumerate(names)}
     return comparison_report(compare(runs), PLATES, title=names[-1])
 
 
@@ -66,6 +67,20 @@ def test_every_formula_is_one_that_typst_knows():
     )
     text = text_of(render_pdf(single_report(measured, [])))
     assert all(metric.label in text for metric in METRICS.values() if metric.subset == "all")
+
+
+def test_a_formula_that_typst_does_not_know_is_the_users_to_mend():
+    found = report("CE", "LS")
+    block = Definitions([Definition("mine", "mine", r"\\frac{1}{2} nonsense", "What it is.")])
+    with pytest.raises(
+        InputError, match=r"the report cannot be typeset: .*; a formula has to be in Typst's notation"
+    ):
+        render_pdf(replace(found, sections=[*found.sections, Section("Mine", [block])]))
+
+
+def test_findings_say_of_how_many_metrics_they_are():
+    # Here are 8 of the 27 standard ones.
+    assert "Here are 8 of the 27 metrics that the tables have." in text_of(render_pdf(report("CE", "LS")))
 
 
 def test_the_same_report_gives_the_same_bytes():

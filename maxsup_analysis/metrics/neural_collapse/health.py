@@ -67,11 +67,13 @@ def within_share_in_span(representation: Representation) -> Tensor:
     Between 0 and 1; 1 when K - 1 >= D. nc1_trace_ratio sees all of it. Undefined at exact collapse, where nothing
     varies within classes. No standard error where class means are linearly dependent.
     """
-    means, classes = centred_means(representation), representation.classes
+    centred_means(representation)
+    classes = representation.classes
     within = classes.spreads.sum()
-    if within <= NEGLIGIBLE * (within + means.square().sum()):
+    # What rounding leaves of samples that coincide: a share of how far from the origin they are.
+    if within <= NEGLIGIBLE * (within + classes.counts @ classes.offsets.square().sum(1)):
         raise Undefined("samples do not vary within classes, so there is no variance to share out")
-    return smooth_in(representation.span, classes.inside_span / within)
+    return smooth_in(representation.span, (classes.inside_span / within).clamp(max=1))
 
 
 @moment_metric(

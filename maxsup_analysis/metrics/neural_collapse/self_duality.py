@@ -63,7 +63,9 @@ def nc3_self_duality_norm(representation: Representation) -> Tensor:
 def nc3_etf(representation: Representation) -> Tensor:
     """Distance of the head's products with the centred class means from a simplex, both of norm one.
 
-    Frobenius norm, not squared; W is not centred. Rows of the head whose class has no sample are left out.
+    Frobenius norm, not squared; W is not centred. M is centred on the average of class means; Zhu et al. centre it on
+    the mean of all samples, which is the same where classes are of one size. Rows of the head whose class has no sample
+    are left out.
     """
     means = centred_means(representation)
     return simplex_error(rows_with_samples(representation), means)
@@ -79,8 +81,8 @@ def nc3_etf(representation: Representation) -> Tensor:
 def nc3_etf_centred(representation: Representation) -> Tensor:
     """Distance of the centred head's products with the centred class means from a simplex, both of norm one.
 
-    Frobenius norm, not squared. Rows of the head whose class has no sample are left out, then the others are
-    centred.
+    Frobenius norm, not squared. M is centred as in nc3_etf. Rows of the head whose class has no sample are left out,
+    then the others are centred.
     """
     means, rows = centred_means(representation), rows_with_samples(representation)
     return simplex_error(rows - rows.mean(0), means)

@@ -74,6 +74,8 @@ def simplex_error(first: Float64[Tensor, "K D"], second: Float64[Tensor, "K D"])
     Summed entry by entry where it can be 0. With K - 1 > D it cannot, and 2 - 2 <., .> is as exact and needs no
     K x K matrix.
     """
+    # Whose norm counts for nothing, and whose squares of squares might leave the range of float64.
+    first, second = first / _largest(first), second / _largest(second)
     K, D = first.shape
     if K - 1 > D:
         return _error_from_moments(first, second)
@@ -83,6 +85,12 @@ def simplex_error(first: Float64[Tensor, "K D"], second: Float64[Tensor, "K D"])
         raise Undefined("the matrix is zero and cannot be scaled to norm one")
     target = (torch.eye(K, dtype=gram.dtype) - 1 / K) / (K - 1) ** 0.5
     return (gram / norm - target).norm()
+
+
+def _largest(vectors: Float64[Tensor, "K D"]) -> Tensor:
+    """The largest entry, which counts as given; one where all are zero."""
+    largest = vectors.detach().abs().max()
+    return torch.where(largest > 0, largest, 1)
 
 
 def _error_from_moments(first: Float64[Tensor, "K D"], second: Float64[Tensor, "K D"]) -> Tensor:
