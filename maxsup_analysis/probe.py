@@ -1,7 +1,7 @@
 """A linear classifier on frozen features: how much of another task they still tell."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,13 +45,22 @@ class Labelled:
     labels: Int64[Tensor, " N"]
 
 
-def probe(train: Labelled, test: Labelled, *, strengths: Sequence[float] = STRENGTHS, seed: int = 0) -> Probe:
+def probe(
+    train: Labelled,
+    test: Labelled,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    seed: int = 0,
+    watch: Callable[[Sequence[float]], Iterable[float]] = iter,
+) -> Probe:
     """Multinomial logistic regression with an L2 penalty, its strength chosen on a fifth of the training samples.
 
     Minimises sum_i -ln q_i + strength/2 |W|^2 (the bias is free) by L-BFGS, on features that are standardised by the
     mean and the deviation of each over the training samples: published protocols do not say how features are scaled,
     and without it the strengths would mean something else for every network. The chosen strength is the best on the
     held-out fifth, the largest of several; the classifier is then fitted again on all training samples.
+
+    watch: sees each strength when its turn comes, for who shows progress.
 
     Raises InputError where shapes do not fit, a number is not finite, or there are not two classes to tell apart.
 
@@ -73,7 +82,7 @@ def probe(train: Labelled, test: Labelled, *, strengths: Sequence[float] = STREN
             "expected samples of two classes or more beside the held-out ones; bring more training samples"
         )
     ordered = sorted(strengths, reverse=True)
-    scores = _path(train_features, labels, chooses, ordered)
+    scores = _path(train_features, labels, chooses, watch(ordered))
     best = int(np.argmax(scores))
     fitted = _fit(_new_classifier(), train_features, labels, ordered[best])
     hits = torch.from_numpy(_hits(fitted, test_features, test.labels.numpy()))
@@ -86,7 +95,7 @@ def probe(train: Labelled, test: Labelled, *, strengths: Sequence[float] = STREN
 
 
 def _path(
-    features: np.ndarray, labels: np.ndarray, chooses: np.ndarray, strengths: Sequence[float]
+    features: np.ndarray, labels: np.ndarray, chooses: np.ndarray, strengths: Iterable[float]
 ) -> list[float]:
     """Held-out accuracy of each strength, from the largest on: each fit begins where the last one ended."""
     classifier = _new_classifier()

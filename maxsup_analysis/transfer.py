@@ -16,7 +16,8 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.features import workers_for
 from maxsup_analysis.influence import Samples as SampleSet
 from maxsup_analysis.loading import Loader
-from maxsup_analysis.probe import Labelled, Probe, probe
+from maxsup_analysis.probe import STRENGTHS, Labelled, Probe, probe
+from maxsup_analysis.progress import say, track
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ def transferred(checkpoint: Path, target: Transfer) -> Transferred:
             f"expected the same classes in {target.data} {' and '.join(target.splits)}, got {len(train.class_names)} "
             f"and {len(test.class_names)} that differ; name two splits of one data set"
         )
-    found = probe(*(_features(classifier, samples, target, device) for samples in (train, test)))
+    known, new = (_features(classifier, samples, target, device) for samples in (train, test))
+    N, D = known.features.shape
+    say(f"fitting a linear classifier to {N:,} x {D} features with {len(STRENGTHS)} strengths of its penalty")
+    found = probe(known, new, watch=lambda steps: track(steps, len(steps), "strengths of the probe"))
     ids = np.arange(len(test))
     return Transferred(found, SampleSet(ids, test.labels.numpy()), test.class_names)
 

@@ -93,7 +93,7 @@ ARROWS = {
         "rehearsal": "extraction feature_store features forward loading progress",
         "training": "architectures checkpoints classifiers datasets devices errors features files hooks loading losses "
         "preprocessing progress ranks training version",
-        "transfer": "checkpoints classifiers datasets devices errors features influence loading probe",
+        "transfer": "checkpoints classifiers datasets devices errors features influence loading probe progress",
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
         "measurements metrics named_code progress representation version",
         "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
