@@ -151,6 +151,7 @@ def prepared(
     checkpoint = how.open(checkpoint_path)
     data = _data_of(checkpoint, how)
     classifier, device = classifier_of(checkpoint, how.model), device_of(how.device, ranks.local)
+    classifier = _as_prepared(classifier, data)
     ordered = in_the_order_of(data, classifier.num_classes, classifier.class_names, how.class_map)
     _require_labels(ordered, classifier)
     key = content_key(classifier, ordered, device, how.precision, how.storage, hash_data=how.hash_data)
@@ -169,6 +170,14 @@ def prepared(
         shard=how.storage.shard,
     )
     return Prepared(checkpoint, classifier, ordered, device, ranks, request)
+
+
+def _as_prepared(classifier: Classifier, data: Samples) -> Classifier:
+    """With the preprocessing that is done: images in memory that have the model's size are not resized."""
+    images = classifier.preprocessing
+    if not isinstance(data, LabelledImages) or tuple(data.images.shape[1:]) != images.size:
+        return classifier
+    return replace(classifier, preprocessing=replace(images, resize=None))
 
 
 def layers_of(checkpoint_path: Path, how: Extraction) -> dict[str, tuple[int, ...]]:

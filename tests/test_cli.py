@@ -231,6 +231,18 @@ def test_bad_input_gets_one_line_and_exit_code_2(run, trained: Path, tmp_path: P
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_images_that_have_the_models_size_are_not_said_to_be_resized(run, trained: Path):
+    code, _, err = run("features", trained / "ce.pt", "--resize", "32")
+    assert code == 0 and "nothing has changed" in err
+
+
+def test_images_that_a_model_does_not_take_are_explained(run, trained: Path, tmp_path: Path):
+    colours = ("--image-size", "8", "--mean", "0.5,0.5,0.5", "--std", "0.2,0.2,0.2")
+    code, _, err = run("features", trained / "ce.pt", *colours, "-o", tmp_path / "x")
+    last = err.splitlines()[-1]
+    assert code == 2 and "does not take images of 3 x 8 x 8" in last and "--image-size" in last
+
+
 def test_classes_that_do_not_match_are_explained(run, trained: Path, tmp_path: Path):
     checkpoint = torch.load(trained / "ce.pt", weights_only=True)
     checkpoint["metadata"]["classes"] = ["a", "b"]

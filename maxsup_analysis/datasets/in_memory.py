@@ -85,7 +85,8 @@ class LabelledImages:
             return ImageReader(ArrayImages(self.images), preprocessing)
         raise InputError(
             f"the model takes images of {sized(preprocessing.size)} but those of {self.name} have "
-            f"{sized(self.images.shape[1:])}; pass --data for the data it was trained on"
+            f"{sized(self.images.shape[1:])}; pass --data for the data it was trained on, or say with "
+            "--image-size, --mean and --std what it takes"
         )
 
 
