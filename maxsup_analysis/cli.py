@@ -137,14 +137,17 @@ def farewell(interrupted: Interrupted) -> str:
 
 
 def usage_of(error: Exception) -> str | None:
-    """What is wrong with the command line itself; None for other errors. The parser's own answer takes four lines."""
+    """What is wrong with the command line itself, whose parser would take four lines; None for other errors.
+
+    Without a word of the user's the parser has shown the help, and there is nothing to add.
+    """
     describe, context = getattr(error, "format_message", None), getattr(error, "ctx", None)
     if describe is None:
         return None
     message = describe().strip().rstrip(".")
     command = context.command_path if context else "maxsup-analyze"
     if not message:
-        sys.exit(2)  # Without a word of the user's, help was shown.
+        sys.exit(2)
     return f"{message}{' ' if message.endswith('?') else '; '}`{command} --help` lists what it takes"
 
 

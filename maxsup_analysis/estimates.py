@@ -135,7 +135,8 @@ def _put_together(metric: Metric, parts: Mapping[Metric, _Swept]) -> _Swept:
         return parts[metric]
     dividend, divisor = parts[metric.dividend], parts[metric.divisor]
     of, by = dividend.entry, divisor.entry
-    value, reason = of.value / by.value, of.reason or by.reason
+    reasons = [part.reason for part in (of, by) if math.isnan(part.value)] + [of.reason, by.reason]
+    value, reason = of.value / by.value, next(filter(None, reasons), None)
     if dividend.influence is None or divisor.influence is None:
         return _Swept(Linearised(metric, value, None, reason))
     influence = (dividend.influence - value * divisor.influence) / by.value

@@ -177,11 +177,11 @@ def _sources_under(path: Path) -> list[Source]:
 
 
 def _opened(path: Path) -> Source:
-    """The source at a path, here where no option says more about a checkpoint than it does itself."""
+    """The source at a path; advice to give an option, which is one of `features`, says so."""
     try:
         return open_source(path)
     except InputError as reason:
-        if not path.exists() or is_store(path):
+        if "--" not in str(reason) or is_store(path):
             raise
         raise InputError(
             f"{reason}; that is an option of `maxsup-analyze features {path}`: name the store that it makes"

@@ -52,4 +52,4 @@ def checked(
     decorated = of or function
     if decorated.__module__.partition(".")[0] == PACKAGE:
         return function
-    return Checked(function, decorated.__name__, gives)
+    return Checked(function, getattr(decorated, "__name__", str(decorated)), gives)

@@ -328,21 +328,11 @@ def _in_units(metric: SampleMetric, unit: Unit | None) -> Metric:
     if unit is None:
         return metric
     # Equal for all metrics in this unit, so that it is computed once.
+    nothing = {"formula": "", "source": "", "summary": "", "convention": "", "family": "", "differs": ""}
     divisor = MomentMetric(
-        "unit",
-        "unit",
-        "",
-        "",
-        None,
-        "",
-        "",
-        "",
-        standard=False,
-        differs="",
-        needs=(),
-        subset="all",
-        value=unit,
-    )
+        name="unit", label="unit", collapsed=None, standard=False, needs=(), subset="all",
+        value=checked(unit, "one number"), **nothing,
+    )  # fmt: skip
     described = {field.name: getattr(metric, field.name) for field in fields(Metric)}
     return QuotientMetric(**described, dividend=metric, divisor=divisor)
 
