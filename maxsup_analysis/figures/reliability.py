@@ -17,11 +17,13 @@ from maxsup_analysis.representation import Representation
 
 CAPTION = (
     "Reliability: accuracy against mean confidence in 15 bins of equal width, with 95 % intervals of Wilson; the "
-    "area of a mark is the share of samples. Below the diagonal a classifier is too confident. Left: as it is. Right: "
-    "at the temperature that suits it best, on the samples that this was not fitted on."
+    "area of a mark is the share of samples, and lines join bins of ten or more. Below the diagonal a classifier is "
+    "too confident. Left: as it is. Right: at the temperature that suits it best, on the samples that this was not "
+    "fitted on."
 )
 # Areas of the marks of no and, beyond that, of all samples, in square points.
 SMALLEST, LARGEST = 5, 90
+JOINED = 10  # samples of a bin that a line goes through
 
 
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
@@ -62,7 +64,9 @@ def _line(ax: Axes, diagram: Reliability, colour: str, label: str) -> None:
     low, high = wilson(accuracies, counts)
     # Rounding may put an end on the wrong side of a share of 0 or 1.
     bars = np.maximum([accuracies - low, high - accuracies], 0)
-    ax.errorbar(confidences, accuracies, bars, color=colour, linewidth=0.7, elinewidth=0.6, alpha=0.6)
+    ax.errorbar(confidences, accuracies, bars, color=colour, linestyle="", elinewidth=0.6, alpha=0.5)
+    joined = counts >= JOINED
+    ax.plot(confidences[joined], accuracies[joined], color=colour, linewidth=0.7)
     areas = SMALLEST + LARGEST * counts / counts.sum()
     ax.scatter(
         confidences, accuracies, areas, color=colour, linewidths=0, label=label, clip_on=False, zorder=3
