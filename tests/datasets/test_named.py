@@ -92,7 +92,7 @@ def test_images_of_another_size_are_refused_word_for_word():
         load("digits", "test").reader(Preprocessing((1, 28, 28), (0.5,), (2.0,)))
     assert str(refusal.value) == (
         "the model takes images of 1 x 28 x 28 but those of digits have 1 x 8 x 8; pass --data for the data it was "
-        "trained on"
+        "trained on, or say with --image-size, --mean and --std what it takes"
     )
 
 
