@@ -322,3 +322,13 @@ def test_a_report_of_one_run_and_a_figure(run, trained: Path, tmp_path: Path):
     assert code == 0 and out.splitlines() == [str(tmp_path / "b.pdf"), str(tmp_path / "b.html")]
     code, _, _ = run("figure", "spectrum", trained, "-o", tmp_path / "spectrum.png")
     assert code == 0 and (tmp_path / "spectrum.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_figure_of_metrics_has_all_runs_whichever_is_first(run, trained: Path, tmp_path: Path):
+    ce, ls = trained / "ce.features", trained / "ls.features"
+    for name, (first, second) in {"one": (ce, ls), "other": (ls, ce)}.items():
+        code, _, _ = run(
+            "figure", "metrics", f"A={first},{second}", f"B={ce}", "-o", tmp_path / f"{name}.svg"
+        )
+        assert code == 0
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
