@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from maxsup_analysis.contrasts import LEVEL, Interval, Repeated, Term, Verdict, contrast
+from maxsup_analysis.contrasts import JOINING, LEVEL, Interval, Repeated, Term, Verdict, contrast
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.measurements import Measurements, Samples, finite
 from maxsup_analysis.metrics import METRICS
@@ -35,11 +35,9 @@ class Difference:
     @property
     def words(self) -> str:
         """The verdict as a phrase."""
-        if self.verdict in ("lower", "higher"):
-            return f"{self.verdict} than {self.baseline}"
-        if self.interval.value == 0 and self.interval.half_width == 0:
-            return f"equal to {self.baseline}"
-        return self.verdict
+        if self.verdict in ("not distinguishable", "undefined"):
+            return self.verdict
+        return f"{self.verdict} {JOINING[self.verdict]} {self.baseline}"
 
 
 @dataclass(frozen=True)

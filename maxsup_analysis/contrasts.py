@@ -14,7 +14,14 @@ from maxsup_analysis.estimates import Estimate, standard_error
 from maxsup_analysis.influence import Samples
 
 LEVEL = 0.95
-Verdict = Literal["lower", "higher", "not distinguishable", "undefined"]
+Verdict = Literal["lower", "higher", "equal", "not distinguishable", "undefined"]
+# What joins a verdict to the name of what was compared with.
+JOINING: dict[Verdict, str] = {
+    "lower": "than",
+    "higher": "than",
+    "equal": "to",
+    "not distinguishable": "from",
+}
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,11 @@ class Interval:
 
     @property
     def verdict(self) -> Verdict:
-        """Of a difference: zero inside the interval is no difference that can be told."""
+        """Of a difference: with zero in its interval none can be told, and with zero alone there is none."""
         if math.isnan(self.half_width):
             return "undefined"
+        if self.low == self.high == 0:
+            return "equal"
         if self.high < 0:
             return "lower"
         return "higher" if self.low > 0 else "not distinguishable"

@@ -14,7 +14,6 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.errors import Undefined
 from maxsup_analysis.gathering import Kept
 from maxsup_analysis.linearisation import Linearised, MomentGradient
 from maxsup_analysis.metrics.metric import OrderMetric, SampleMetric, SpectralMetric
@@ -128,16 +127,15 @@ def _of_spectra(
     spectra: Spectra, entries: Sequence[Linearised]
 ) -> Iterator[tuple[tuple[int, ...], Spectrum, Tensor]]:
     """For each matrix the metrics of its eigenvalues, and their gradients, D x P."""
-    for matrix, spectrum in spectra.by_matrix.items():
-        if isinstance(spectrum, Undefined):
-            continue
+    for matrix in spectra.by_matrix:
         chosen = [
             (n, one.gradient)
             for n, one in enumerate(entries)
             if isinstance(one.metric, SpectralMetric) and one.metric.matrix == matrix
         ]
         if chosen:
-            yield tuple(n for n, _ in chosen), spectrum, torch.stack([slope for _, slope in chosen], 1)  # type: ignore[misc]
+            slopes = torch.stack([slope for _, slope in chosen], 1)  # type: ignore[arg-type]
+            yield tuple(n for n, _ in chosen), spectra.of(matrix), slopes
 
 
 def _block_influences(rows: Rows, representation: Representation, plan: _Plan) -> Influences:

@@ -174,15 +174,7 @@ def report(
 
 
 def metrics(
-    group: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--group",
-            "-g",
-            metavar="NAME[,NAME...]",
-            help="Which groups, or metrics by name; by default all.",
-        ),
-    ] = None,
+    group: Group = None,
     metrics_from: MetricsFrom = None,
     conventions: Annotated[
         bool, typer.Option("--conventions", help="How variants of a quantity differ, in one table.")

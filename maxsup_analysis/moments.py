@@ -162,6 +162,10 @@ class ClassMeans:
         """Whether float32 holds squares of the features and of what it resolves of their deviations."""
         return LEAST < float(self.squares.sum() / self.features.counts.sum()) < MOST
 
+    def precision(self, of_rows: torch.dtype) -> torch.dtype:
+        """Of products with deviations: that of the rows, where it holds squares."""
+        return of_rows if self.fit_single else torch.float64
+
     @lazy
     def spreads(self) -> Float64[Tensor, " K"]:
         """The sum of squared deviations of the features of each class, where features are loose."""

@@ -58,8 +58,8 @@ Group = Annotated[
         "--group",
         "-g",
         metavar="NAME[,NAME...]",
-        help="Which metrics: standard (the default), all, nc, variation, spectrum, conditional, logits, "
-        "calibration, selection, or metrics by name.",
+        help="Which metrics: standard (the default; of `metrics` itself all), all, nc, variation, spectrum, "
+        "conditional, logits, calibration, selection, or metrics by name.",
     ),
 ]
 MetricsFrom = Annotated[

@@ -168,12 +168,8 @@ def compare_named(
 
 def _sources_under(path: Path) -> list[Source]:
     """The source at a path, or every store in a folder that is not one itself."""
-    if not path.is_dir() or is_store(path):
-        return [_opened(path)]
-    stores = sorted(manifest.parent for manifest in path.glob("**/manifest.json"))
-    if not stores:
-        return [_opened(path)]
-    return [open_source(store) for store in stores]
+    stores = [] if is_store(path) else sorted(manifest.parent for manifest in path.glob("**/manifest.json"))
+    return [open_source(store) for store in stores] or [_opened(path)]
 
 
 def _opened(path: Path) -> Source:

@@ -174,7 +174,7 @@ class Representation(Remembering):
     @lazy
     def precision(self) -> torch.dtype:
         """Of products with deviations."""
-        return next(iter(self.blocks)).precision if self.means.fit_single else torch.float64
+        return self.means.precision(next(iter(self.blocks)).precision)
 
     @property
     def samples(self) -> int:

@@ -110,7 +110,7 @@ def _cell(entry: object) -> str:
 def _cells(item: Estimate) -> tuple[str, str, str]:
     if math.isnan(item.value):
         return "undefined", "", plain_text(item.reason or "")
-    value = f"{item.value:.6g}".replace("-", "−", 1) if item.value < 0 else f"{item.value:.6g}"
+    value = f"{item.value:.6g}".replace("-", "−")
     if math.isnan(item.standard_error):
         return value, "unknown", plain_text(item.reason or "")
     ends = (plain(item.value + sign * item.half_width, item.half_width) for sign in (-1, 1))

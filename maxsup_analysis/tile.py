@@ -264,7 +264,7 @@ class Tile(Remembering):
     @property
     def precision(self) -> torch.dtype:
         """Of products with deviations."""
-        return self.rows.precision if self.representation.means.fit_single else torch.float64
+        return self.representation.means.precision(self.rows.precision)
 
     @property
     def is_single(self) -> bool:

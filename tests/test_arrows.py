@@ -42,7 +42,7 @@ ARROWS = {
         "spectra": "errors lazy metrics representation threads tile",
         "linearisation": "errors gathering metrics moments representation spectra",
         "moment_shares": "linearisation moments rows tile",
-        "influence": "errors gathering linearisation metrics moment_shares representation rows spectra tile",
+        "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
         "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
         "subsets wanted",
         "measurements": "errors estimates influence metrics representation rows",
@@ -54,7 +54,7 @@ ARROWS = {
         "projection": "errors representation rows",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
         "representation rows table",
-        "report": "comparison errors estimates labels losses measurements metrics report rounding",
+        "report": "comparison contrasts errors estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",
         "rounding": "contrasts estimates",
         "tables": "breakdown catalogue comparison estimates labels measurements rounding",

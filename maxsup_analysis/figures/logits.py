@@ -33,13 +33,18 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
     return figure
 
 
+def without_logits(name: str) -> InputError:
+    """What to say of a run that has none."""
+    return InputError(f"expected logits or a head in {name}, got neither; bring them for this figure")
+
+
 def _logits(name: str, representation: Representation, options: FigureOptions) -> np.ndarray:
     rows = all_rows(representation.blocks)
     chosen = same_samples(len(rows.labels), options.max_samples, options.seed)
     if rows.logits is not None:
         return rows.logits[chosen].numpy()
     if representation.head is None:
-        raise InputError(f"expected logits or a head in {name}, got neither; bring them for this figure")
+        raise without_logits(name)
     return representation.head.logits(rows.features[chosen]).numpy()
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import binomtest
 
-from maxsup_analysis.errors import InputError, Undefined
-from maxsup_analysis.estimates import NORMAL_95
+from maxsup_analysis.errors import Undefined
+from maxsup_analysis.figures.logits import without_logits
 from maxsup_analysis.figures.style import PALETTE, FigureOptions, house_style, panels
 from maxsup_analysis.fits import fitted
 from maxsup_analysis.labels import clean_label
@@ -51,9 +52,7 @@ def _diagram(name: str, representation: Representation) -> Reliability:
     try:
         return reliability(representation)
     except Undefined:
-        raise InputError(
-            f"expected logits or a head in {name}, got neither; bring them for this figure"
-        ) from None
+        raise without_logits(name) from None
 
 
 def _line(ax: Axes, diagram: Reliability, colour: str, label: str) -> None:
@@ -61,7 +60,9 @@ def _line(ax: Axes, diagram: Reliability, colour: str, label: str) -> None:
     counts, confidences, accuracies = (
         column.numpy()[held] for column in (diagram.counts, diagram.confidences, diagram.accuracies)
     )
-    low, high = wilson(accuracies, counts)
+    pairs = zip(diagram.hits.numpy()[held], counts, strict=True)
+    ends = [binomtest(int(hits), int(n)).proportion_ci(method="wilson") for hits, n in pairs]
+    low, high = np.array([(end.low, end.high) for end in ends]).T
     # Rounding may put an end on the wrong side of a share of 0 or 1.
     bars = np.maximum([accuracies - low, high - accuracies], 0)
     ax.errorbar(confidences, accuracies, bars, color=colour, linestyle="", elinewidth=0.6, alpha=0.5)
@@ -71,18 +72,6 @@ def _line(ax: Axes, diagram: Reliability, colour: str, label: str) -> None:
     ax.scatter(
         confidences, accuracies, areas, color=colour, linewidths=0, label=label, clip_on=False, zorder=3
     )
-
-
-def wilson(shares: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 95 % interval of a probability, given the share of n that came true: Wilson 1927.
-
-    Example:
-        >>> [end.round(4).tolist() for end in wilson(np.array([0.0]), np.array([10.0]))]
-        [[0.0], [0.2775]]
-    """
-    z = NORMAL_95**2 / counts
-    middle, half = shares + z / 2, np.sqrt(z * (shares * (1 - shares) + z / 4))
-    return (middle - half) / (1 + z), (middle + half) / (1 + z)
 
 
 def _finish(ax: Axes, label: str) -> None:

@@ -11,12 +11,11 @@ from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.metric import mean_metric, total_metric
+from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE, require_distinct_means
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile
 
 OURS = "defined here: where samples lie, split by whether the prediction is right"
-# Squared distances between means below this share of the mean squared distance from them are rounding.
-NEGLIGIBLE = 1e-28
 
 
 def _mean_of(totals: Float64[Tensor, " 2"], members: str) -> Tensor:
@@ -31,15 +30,10 @@ def _mean_of(totals: Float64[Tensor, " 2"], members: str) -> Tensor:
 
 def distance_between_means(representation: Representation) -> Tensor:
     """Root of the mean squared distance between the means of two classes that have samples."""
-    classes = representation.classes
-    K = len(classes.counts)
-    if K < 2:
-        raise Undefined("only one class has samples, and it takes two to compare")
+    require_distinct_means(representation)
+    means = representation.classes.centred_means
     # sum_(k < l) |m_k - m_l|^2 = K sum_k |m_k|^2, for m_k that sum to zero.
-    square = 2 / (K - 1) * classes.centred_means.square().sum()
-    if square <= NEGLIGIBLE * classes.spreads.sum() / classes.counts.sum():
-        raise Undefined("class means coincide, so there is nothing to separate")
-    return square.sqrt()
+    return (2 / (len(means) - 1) * means.square().sum()).sqrt()
 
 
 @mean_metric(

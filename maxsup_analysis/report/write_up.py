@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from maxsup_analysis.comparison import Comparison, Difference
+from maxsup_analysis.contrasts import JOINING
 from maxsup_analysis.estimates import Estimate
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.losses import LOSSES
@@ -114,13 +115,11 @@ def _finding(row: Difference) -> str:
     name = clean_label(row.name, 30)
     if row.verdict == "undefined":
         return f"{name} undefined ({row.interval.reason})"
-    gap = f"by {plain(abs(row.interval.value), row.interval.half_width)}"
-    if row.verdict == "not distinguishable" and row.interval.half_width == 0:
-        return f"{name} {clean_label(row.words, 40)}"
-    if row.verdict == "not distinguishable":
-        return f"{name} not distinguishable from {clean_label(row.baseline, 30)}"
+    words = f"{name} {row.verdict} {JOINING[row.verdict]} {clean_label(row.baseline, 30)}"
+    if row.verdict in ("equal", "not distinguishable"):
+        return words
     direction = f", {row.direction}" if row.direction else ""
-    return f"{name} {row.verdict} than {clean_label(row.baseline, 30)} {gap}{direction}"
+    return f"{words} by {plain(abs(row.interval.value), row.interval.half_width)}{direction}"
 
 
 def _runs_table(runs: Mapping[str, Sequence[Measurements]]) -> Table:

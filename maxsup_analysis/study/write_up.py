@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from maxsup_analysis.contrasts import Interval
+from maxsup_analysis.contrasts import JOINING, Interval
 from maxsup_analysis.effects import Design, Effect
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.metrics import METRICS
@@ -117,9 +117,10 @@ def _finding(effect: Effect) -> str:
     )
     if interval.verdict == "undefined":
         return f"{level} undefined ({interval.reason})"
-    if interval.verdict == "not distinguishable":
-        return f"{level} not distinguishable from {baseline}"
-    return f"{level} {interval.verdict} than {baseline} by {plain(abs(interval.value), interval.half_width)}"
+    words = f"{level} {interval.verdict} {JOINING[interval.verdict]} {baseline}"
+    if interval.verdict in ("equal", "not distinguishable"):
+        return words
+    return f"{words} by {plain(abs(interval.value), interval.half_width)}"
 
 
 def _headlines(results: Results, part: str) -> list[str]:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.figures import FIGURES, FigureOptions, save, svg_of
@@ -67,11 +66,14 @@ def test_reliability_shows_the_accuracy_of_each_bin_with_its_interval():
     expected = np.array([[confidences[bins == b].mean(), hits[bins == b].mean()] for b in np.unique(bins)])
     assert np.allclose(np.asarray(ax.collections[1].get_offsets()), expected)
     ends = [segment[:, 1] for segment in ax.collections[0].get_segments()]  # type: ignore[attr-defined]
-    for b, end in zip(np.unique(bins), ends, strict=True):
-        interval = binomtest(int(hits[bins == b].sum()), int((bins == b).sum())).proportion_ci(
-            method="wilson"
-        )
-        assert end == pytest.approx([interval.low, interval.high])
+    for b, (low, high) in zip(np.unique(bins), ends, strict=True):
+        share, n = hits[bins == b].mean(), (bins == b).sum()
+        # Wilson: the probabilities from which the share is as far as 1.96 of their own standard deviations.
+        for end in (low, high):
+            assert abs(share - end) == pytest.approx(
+                1.959964 * np.sqrt(end * (1 - end) / n), rel=1e-6, abs=1e-7
+            )
+        assert low < high
     # At the temperature, without the samples that it was fitted on.
     legend = figure.axes[1].get_legend()
     assert legend is not None and ", T = " in legend.get_texts()[0].get_text()

@@ -7,7 +7,11 @@ from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.metric import moment_metric
 from maxsup_analysis.metrics.neural_collapse.simplex import nc2_etf_means
 from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, smooth_in
-from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE, require_two_classes
+from maxsup_analysis.metrics.variation.classes import (
+    NEGLIGIBLE,
+    require_distinct_means,
+    require_two_classes,
+)
 from maxsup_analysis.representation import Representation
 
 SOURCE = "what NC1 and NC2 presuppose"
@@ -67,7 +71,7 @@ def within_share_in_span(representation: Representation) -> Tensor:
     Between 0 and 1; 1 when K - 1 >= D. nc1_trace_ratio sees all of it. Undefined at exact collapse, where nothing
     varies within classes. No standard error where class means are linearly dependent.
     """
-    centred_means(representation)
+    require_distinct_means(representation)
     classes = representation.classes
     within = classes.spreads.sum()
     # What rounding leaves of samples that coincide: a share of how far from the origin they are.
