@@ -113,6 +113,9 @@ def _write_settings(job: Job) -> None:
 def _failure(job: Job, reason: Exception) -> str:
     """One line for people; what only a developer can use goes to the log."""
     sentence = sentence_of(reason)
+    if isinstance(reason, OSError) and reason.filename is None:
+        # Of a file that was open already: one that the cell writes.
+        sentence = f"cannot write to {job.folder} ({reason.strerror or reason})"
     if sentence is None:
         sentence = f"{type(reason).__name__}: {reason}; the traceback is in {job.folder / LOG}"
         _log(job.folder / LOG, traceback.format_exception(reason))

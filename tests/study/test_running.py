@@ -1,6 +1,7 @@
 """Tests for studies end to end: trained once, failures kept, tables that agree with the cells, exit codes."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.study.cell_run import CHECKPOINT, failure_of
+from maxsup_analysis.study.cell_run import CHECKPOINT, failure_of, run_job
 from maxsup_analysis.study.kept import kept
 from maxsup_analysis.study.publishing import publish
 from maxsup_analysis.study.reading import study_of
@@ -274,3 +275,15 @@ def test_a_full_disk_harms_no_finished_cell_and_with_room_it_goes_on(
 def test_settings_say_what_a_cell_is(done: StudyFolder):
     found = json.loads((done.jobs[2].folder / "settings.json").read_text())
     assert found["levels"] == {"loss": "maxsup", "seed": "0"} and found["plan"]["loss"] == "maxsup"
+
+
+def test_a_disk_that_fills_under_an_open_file_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("maxsup_analysis.study.cell_run.train", full)
+    job = folder_of(STUDY, tmp_path / "study").jobs[0]
+    assert run_job(job, "cpu").failure == f"cannot write to {job.folder} (No space left on device)"
+    assert failure_of(job.folder) == f"cannot write to {job.folder} (No space left on device)"
