@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maxsup_analysis.class_columns import OF_LOGITS, ClassColumns, class_columns, logit_columns
 from maxsup_analysis.class_rows import map_classes
-from maxsup_analysis.class_spectrum import class_spectrum
+from maxsup_analysis.class_spectrum import class_spectra
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.spectrum import effective_rank_within
 from maxsup_analysis.representation import Representation
@@ -184,8 +184,11 @@ def _effective_ranks(representation: Representation) -> Float64[Tensor, " M"]:
 
 
 def _effective_rank(label: int, rows: Rows) -> float:
+    spectrum = class_spectra(rows.features, shares=False)["covariance"]
+    if isinstance(spectrum, Undefined):
+        return math.nan
     try:
-        return effective_rank_within(class_spectrum(rows.features, shares=False).values).item()
+        return effective_rank_within(spectrum.values).item()
     except Undefined:
         return math.nan
 

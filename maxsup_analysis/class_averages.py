@@ -10,13 +10,14 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.class_rows import map_classes
-from maxsup_analysis.class_spectrum import ClassSpectrum, class_spectrum
+from maxsup_analysis.class_spectrum import ClassSpectrum, class_spectra
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.metrics.metric import ClassMetric
+from maxsup_analysis.linearisation import vector_gradient
+from maxsup_analysis.metrics.metric import ClassMetric, Matrix
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 
-NONE_DIFFER = "in no class do two samples differ, so there is no spectrum"
+ALONE = "one sample has no spectrum to speak of"
 
 
 @dataclass(frozen=True)
@@ -35,31 +36,39 @@ class ClassAverage:
 class _Running:
     """What classes add to an average, class after class: a sum in the making."""
 
+    metric: ClassMetric
     values: list[float] = field(default_factory=list)
     parts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     reason: str | None = None
+    left_out: str | None = None
+    overflow: str | None = None
 
     def add(
-        self, metric: ClassMetric, spectrum: ClassSpectrum, places: Int64[Tensor, " n"], *, errors: bool
+        self, name: str, spectrum: ClassSpectrum | Undefined, places: Int64[Tensor, " n"], *, errors: bool
     ) -> None:
         """One class, unless the metric has no value there."""
-        leaf = spectrum.values.clone().requires_grad_(errors)
+        if isinstance(spectrum, Undefined):
+            self.overflow = str(spectrum)
+            return
         try:
-            value = metric.value(leaf)
-        except Undefined:
+            if len(places) == 1:
+                raise Undefined(ALONE)
+            value, gradient = vector_gradient(self.metric.value, spectrum.values, errors=errors)
+        except Undefined as reason:
+            self.left_out = self.left_out or f"it is defined for no class; for class {name}: {reason}"
             return
         except NotSmooth as point:
             self.values.append(point.value)
             self.reason = str(point)
             return
-        self.values.append(value.item())
-        if errors:
-            self.parts.append((places, spectrum.influence(torch.autograd.grad(value, leaf)[0])))
+        self.values.append(value)
+        if gradient is not None:
+            self.parts.append((places, spectrum.influence(gradient)))
 
     def average(self, N: int, *, errors: bool) -> ClassAverage:
         """Classes weigh equally."""
-        if not self.values:
-            return ClassAverage(math.nan, None, NONE_DIFFER)
+        if self.overflow or not self.values:
+            return ClassAverage(math.nan, None, self.overflow or self.left_out)
         M = len(self.values)
         value = math.fsum(self.values) / M
         if not errors or self.reason:
@@ -73,24 +82,24 @@ class _Running:
 def class_averages(
     representation: Representation, metrics: Sequence[ClassMetric], *, errors: bool
 ) -> list[ClassAverage]:
-    """Each metric over the classes whose first 512 samples differ; the samples after them have no influence."""
+    """Each metric over the classes where it has a value; samples after the first 512 of a class have no influence."""
     labels = torch.cat(list(representation.blocks.map(_labels)))
     order, counts = labels.argsort(stable=True), representation.means.features.counts
     starts = (counts.cumsum(0) - counts).long()
-    running = [_Running() for _ in metrics]
-    spectra = map_classes(partial(_spectrum, shares=errors), representation.blocks, counts)
-    try:
-        for label, n, spectrum in spectra:
-            places = order[starts[label] : starts[label] + n]
-            for metric, sums in zip(metrics, running, strict=True):
-                sums.add(metric, spectrum, places, errors=errors)
-    except Undefined as reason:
-        return [ClassAverage(math.nan, None, str(reason)) for _ in metrics]
+    running = [_Running(metric) for metric in metrics]
+    matrices: tuple[Matrix, ...] = tuple(dict.fromkeys(metric.matrix for metric in metrics))
+    found = map_classes(partial(_spectra, matrices=matrices, shares=errors), representation.blocks, counts)
+    for label, n, spectra in found:
+        places, name = order[starts[label] : starts[label] + n], representation.class_names[label]
+        for sums in running:
+            sums.add(name, spectra[sums.metric.matrix], places, errors=errors)
     return [sums.average(len(labels), errors=errors) for sums in running]
 
 
-def _spectrum(label: int, rows: Rows, *, shares: bool) -> tuple[int, int, ClassSpectrum]:
-    return label, len(rows), class_spectrum(rows.features, shares=shares)
+def _spectra(
+    label: int, rows: Rows, *, matrices: tuple[Matrix, ...], shares: bool
+) -> tuple[int, int, dict[Matrix, ClassSpectrum | Undefined]]:
+    return label, len(rows), class_spectra(rows.features, matrices, shares=shares)
 
 
 def _labels(rows: Rows) -> Int64[Tensor, " B"]:

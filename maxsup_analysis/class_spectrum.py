@@ -1,5 +1,6 @@
-"""The eigenvalues of the covariance of one class, from the smaller of its two Gram matrices."""
+"""The eigenvalues of the covariance, or of the second moment, of one class, from the smaller of its Gram matrices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -7,15 +8,16 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import OUT_OF_RANGE, Undefined
+from maxsup_analysis.metrics.metric import Matrix
 from maxsup_analysis.symmetric import half_product
 
 
 @dataclass(frozen=True)
 class ClassSpectrum:
-    """Eigenvalues, in descending order, of 1/n sum_i d_i d_i^T over n samples, d_i = h_i - their mean.
+    """Eigenvalues, in descending order, of 1/n sum_i x_i x_i^T over n samples, x_i = h_i - their mean, or h_i.
 
-    values: the min(n - 1, D) largest, never negative; the others are zero.
-    shares: how much of each is due to each sample, (v_j d_i)^2 / n for the eigenvector v_j; their sum over
+    values: the min(n - 1, D) largest, or min(n, D), never negative; the others are zero.
+    shares: how much of each is due to each sample, (v_j x_i)^2 / n for the eigenvector v_j; their sum over
         samples is the eigenvalue. None where they were not asked for.
     """
 
@@ -31,33 +33,61 @@ class ClassSpectrum:
         return self.shares @ gradient - self.values @ gradient / len(self.shares)
 
 
-def class_spectrum(features: Float[Tensor, "n D"], *, shares: bool = True) -> ClassSpectrum:
-    """The spectrum of one class; of no eigenvalue where it has one sample.
+def class_spectra(
+    features: Float[Tensor, "n D"], matrices: Iterable[Matrix] = ("covariance",), *, shares: bool = True
+) -> dict[Matrix, ClassSpectrum | Undefined]:
+    """The spectra of one class, or that squares overflow; the covariance of one sample has no eigenvalue.
 
     shares: whether each sample's are wanted.
 
-    Raises Undefined where squares overflow.
-
     Example:
         >>> import torch
-        >>> class_spectrum(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).values
-        tensor([1.], dtype=torch.float64)
+        >>> class_spectra(torch.tensor([[1.0, 5.0], [3.0, 5.0]]), shares=False)
+        {'covariance': ClassSpectrum(values=tensor([1.], dtype=torch.float64), shares=None)}
     """
     n, D = features.shape
     # As seen from one of them: a common offset costs no digits.
-    seen = features.to(torch.float64, copy=True).sub_(features[0].double())
-    deviations = seen.sub_(seen.mean(0))
+    origin = features[0].double()
+    seen = features.to(torch.float64, copy=True).sub_(origin)
+    offset = seen.mean(0)
+    deviations, mean = seen.sub_(offset), origin + offset
     # Its upper half, which the decomposition looks at.
-    gram = half_product(deviations.T if n <= D else deviations).div_(n)
+    gram = half_product(deviations.T if n <= D else deviations)
+    spectra: dict[Matrix, ClassSpectrum | Undefined] = {}
+    for matrix in matrices:
+        if matrix == "covariance":
+            spectra[matrix] = _spectrum(gram, deviations, min(n - 1, D), shares=shares)
+        else:
+            points = deviations + mean
+            spectra[matrix] = _spectrum(_uncentred(gram, deviations, mean), points, min(n, D), shares=shares)
+    return spectra
+
+
+def _uncentred(
+    gram: Float64[Tensor, "R R"], deviations: Float64[Tensor, "n D"], mean: Float64[Tensor, " D"]
+) -> Float64[Tensor, "R R"]:
+    """The Gram matrix of the points themselves, from that of their deviations from the mean."""
+    n, D = deviations.shape
+    if n > D:
+        return gram + n * torch.outer(mean, mean)
+    # (d_i + m)(d_j + m) = d_i d_j + (d_i m + |m|^2 / 2) + (d_j m + |m|^2 / 2).
+    along = deviations @ mean + mean.square().sum() / 2
+    return gram + along[:, None] + along
+
+
+def _spectrum(
+    gram: Float64[Tensor, "R R"], points: Float64[Tensor, "n D"], rank: int, *, shares: bool
+) -> ClassSpectrum | Undefined:
+    """rank: the most that it can be; what lies beyond is rounding."""
+    n, D = points.shape
     if not gram.isfinite().all():
-        raise Undefined(OUT_OF_RANGE)
+        return Undefined(OUT_OF_RANGE)
+    gram = gram / n
     if not shares:
-        return ClassSpectrum(
-            torch.linalg.eigvalsh(gram, UPLO="U").flip(0)[: min(n - 1, D)].clamp(min=0), None
-        )
-    values, axes = (part.flip(-1)[..., : min(n - 1, D)] for part in torch.linalg.eigh(gram, UPLO="U"))
+        return ClassSpectrum(torch.linalg.eigvalsh(gram, UPLO="U").flip(0)[:rank].clamp(min=0), None)
+    values, axes = (part.flip(-1)[..., :rank] for part in torch.linalg.eigh(gram, UPLO="U"))
     values = values.clamp(min=0)
     if n <= D:
-        # (v_j d_i)^2 = n value_j u_ij^2, for the eigenvector u_j of the Gram matrix of the samples.
+        # (v_j x_i)^2 = n value_j u_ij^2, for the eigenvector u_j of the Gram matrix of the samples.
         return ClassSpectrum(values, axes.square() * values)
-    return ClassSpectrum(values, (deviations @ axes).square() / n)
+    return ClassSpectrum(values, (points @ axes).square() / n)

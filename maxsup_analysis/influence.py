@@ -126,7 +126,7 @@ class _Plan:
 def _of_spectra(
     spectra: Spectra, entries: Sequence[Linearised]
 ) -> Iterator[tuple[tuple[int, ...], Spectrum, Tensor]]:
-    """For each matrix the metrics of its eigenvalues, and their gradients, D x P."""
+    """For each matrix the metrics of its eigenvalues, and their gradients, R x P."""
     for matrix in spectra.by_matrix:
         chosen = [
             (n, one.gradient)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.gathering import Gathered
+from maxsup_analysis.gathering import Gathered, Outcome
 from maxsup_analysis.metrics.metric import Metric, MomentMetric, OrderMetric, SampleMetric, SpectralMetric
 from maxsup_analysis.moments import ClassMoments, ClusterMoments, SpanScatter
 from maxsup_analysis.representation import Representation
@@ -130,23 +130,26 @@ def _evaluated(
         if isinstance(metric, MomentMetric):
             return _moment_gradient(metric, representation, errors=errors)
         if isinstance(metric, SampleMetric):
-            return _vector_gradient(metric.combine, gathered.totals[metric.name], errors=errors)
+            return vector_gradient(metric.combine, _known(gathered.totals[metric.name]), errors=errors)
         if isinstance(metric, SpectralMetric):
             assert spectra is not None, "spectral metrics need the scatter"
-            return _vector_gradient(metric.value, spectra.of(metric.matrix).values, errors=errors)
+            return vector_gradient(metric.value, spectra.of(metric.matrix).values, errors=errors)
         assert isinstance(metric, OrderMetric)
-        columns = gathered.kept.columns[metric.name]
-        if isinstance(columns, Undefined):
-            raise columns
+        columns = _known(gathered.kept.columns[metric.name])
         weights = torch.ones(len(columns), dtype=torch.float64)
-        return _vector_gradient(partial(metric.value, columns), weights, errors=errors)
+        return vector_gradient(partial(metric.value, columns), weights, errors=errors)
 
 
-def _vector_gradient(
-    value_of: Callable[[Tensor], Tensor], vector: Tensor | Undefined, *, errors: bool
-) -> tuple[float, Tensor | None]:
-    if isinstance(vector, Undefined):
-        raise vector
+def _known(sums: Outcome) -> Tensor:
+    if isinstance(sums, Undefined):
+        raise sums
+    return sums
+
+
+def vector_gradient(
+    value_of: Callable[[Tensor], Tensor], vector: Float64[Tensor, " P"], *, errors: bool
+) -> tuple[float, Float64[Tensor, " P"] | None]:
+    """Value and, where errors are wanted, gradient of a function of some numbers; zeros where it is constant."""
     leaf = vector.detach().clone().requires_grad_(errors)
     value = value_of(leaf)
     if not value.requires_grad:

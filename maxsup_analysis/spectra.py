@@ -19,27 +19,29 @@ from maxsup_analysis.tile import Tile
 class Spectrum:
     """Eigenvalues, in descending order, and eigenvectors of 1/N sum_i x_i x_i^T, with x_i = h_i - centre.
 
+    Without those that are zero for want of samples.
+
     vectors: None where no standard errors are wanted, which takes a third of the time.
     centre: as seen from the origin of the class means.
     """
 
-    values: Float64[Tensor, " D"]
-    vectors: Float64[Tensor, "D D"] | None
+    values: Float64[Tensor, " R"]
+    vectors: Float64[Tensor, "D R"] | None
     centre: Float64[Tensor, " D"]
     samples: int
 
     @property
-    def known_vectors(self) -> Float64[Tensor, "D D"]:
+    def known_vectors(self) -> Float64[Tensor, "D R"]:
         """The eigenvectors, where standard errors are wanted."""
         assert self.vectors is not None, "there is no influence without eigenvectors"
         return self.vectors
 
     @lazy
-    def single(self) -> Float[Tensor, "D D"]:
+    def single(self) -> Float[Tensor, "D R"]:
         """The eigenvectors in float32."""
         return self.known_vectors.float()
 
-    def shares(self, tile: Tile, gradients: Float64[Tensor, "D P"]) -> Float64[Tensor, "B P"]:
+    def shares(self, tile: Tile, gradients: Float64[Tensor, "R P"]) -> Float64[Tensor, "B P"]:
         """What samples add to functions of the eigenvalues: d value_j = ((v_j x_i)^2 - value_j) / N."""
         origin = tile.representation.means.features.origin
         points = (tile.features - origin).sub_(self.centre)
@@ -87,6 +89,5 @@ def _spectrum(
 ) -> Spectrum:
     """rank: the most that it can be; what lies beyond is rounding."""
     values, vectors = torch.linalg.eigh(matrix) if errors else (torch.linalg.eigvalsh(matrix), None)
-    values = values.flip(0).clamp(min=0)
-    values[rank:] = 0
-    return Spectrum(values, None if vectors is None else vectors.flip(1), centre, samples)
+    values = values.flip(0)[:rank].clamp(min=0)
+    return Spectrum(values, None if vectors is None else vectors.flip(1)[:, :rank], centre, samples)

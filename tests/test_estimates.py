@@ -26,7 +26,7 @@ def has_no_duplicates(name: str) -> bool:
     given; the number of samples itself.
     """
     words = ("unbiased", "aurc", "adaptive", "at_temperature", "normalised_logit", "alpha_req")
-    words += ("rank_within", "ratio_within", "distance_to", "cosine_to_own", "samples_per")
+    words += ("rank_within", "rankme_within", "ratio_within", "distance_to", "cosine_to_own", "samples_per")
     return any(word in name for word in words)
 
 

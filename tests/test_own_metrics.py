@@ -134,3 +134,14 @@ def test_a_mean_in_a_unit_of_ones_own(folder: Path):
     # The mean over the sum of the same numbers is 1/N, whatever the weights of samples.
     found = json.loads(done.stdout)["metrics"]["mine"]
     assert found["value"] == pytest.approx(1 / 80) and found["standard_error"] < 1e-15
+
+
+def test_a_number_of_eigenvalues_of_a_class_is_a_metric_that_does_not_vary(folder: Path):
+    body = "return (seen > 1).double().sum()"
+    (folder / "counted.py").write_text(own("class_metric", body, first="'second moment'"))
+    done = analyze(folder, "measure", "a.npz", "--metrics-from", "counted.py", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["metrics"]["mine"]
+    groups = [DATA.features[DATA.labels == k] for k in range(4)]
+    numbers = [(np.linalg.svd(group, compute_uv=False) ** 2 / len(group) > 1).sum() for group in groups]
+    assert found == {"value": np.mean(numbers), "standard_error": 0, "reason": None}

@@ -120,6 +120,8 @@ class OrderMetric(Metric):
 class SpectralMetric(Metric):
     """A differentiable function of the eigenvalues of a D x D matrix, in descending order.
 
+    Of the covariance the min(N - 1, D) largest, of the second moment min(N, D); the others are zero.
+
     matrix: "covariance" is 1/N sum_i (h_i - mean)(h_i - mean)^T over all samples; "second moment" is
         1/N sum_i h_i h_i^T, not centred.
     """
@@ -130,12 +132,14 @@ class SpectralMetric(Metric):
 
 @dataclass(frozen=True)
 class ClassMetric(Metric):
-    """A differentiable function of the eigenvalues of the covariance of one class, averaged over classes.
+    """A differentiable function of the eigenvalues of a matrix of one class, averaged over classes.
 
-    The eigenvalues descend. The covariance is 1/n sum_i d_i d_i^T over the first n samples of the class, with n
-    at most 512.
+    The eigenvalues descend: of the covariance the min(n - 1, D) largest, of the second moment min(n, D).
+
+    matrix: that of SpectralMetric, over the first n samples of the class, with n at most 512.
     """
 
+    matrix: Matrix
     value: Callable[[Tensor], Tensor]
 
 
@@ -282,6 +286,7 @@ def spectral_metric(
 
 
 def class_metric(
+    matrix: Matrix,
     *,
     label: str,
     formula: str,
@@ -290,11 +295,12 @@ def class_metric(
     standard: bool = False,
     differs: str = "",
 ) -> Callable[[Value], Value]:
-    """Enter a function of the eigenvalues of one class's covariance as a metric, its mean over classes."""
+    """Enter a function of the eigenvalues of a matrix of one class as a metric, its mean over classes."""
     entry = Entry(label, formula, source, collapsed, standard, differs)
 
     def enter(value: Value) -> Value:
-        _enter(ClassMetric(**_described(value, entry), value=checked(value, "one number")))
+        described = _described(value, entry)
+        _enter(ClassMetric(**described, matrix=matrix, value=checked(value, "one number")))
         return value
 
     return enter

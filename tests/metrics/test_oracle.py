@@ -23,7 +23,7 @@ def test_the_reference_knows_every_metric():
 
 
 # The fit takes ranks 11 to 100: tests of its own have wider data.
-ON_WIDE_DATA = {"alpha_req", "alpha_req_r2"}
+ON_WIDE_DATA = {"alpha_req", "alpha_req_r2", "alpha_req_within", "alpha_req_r2_within"}
 
 
 @pytest.fixture(scope="module")

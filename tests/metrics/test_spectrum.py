@@ -14,11 +14,11 @@ from sklearn.decomposition import PCA
 
 from maxsup_analysis.class_averages import ClassAverage, class_averages
 from maxsup_analysis.class_rows import map_classes
-from maxsup_analysis.class_spectrum import class_spectrum
-from maxsup_analysis.errors import NotSmooth, Undefined
+from maxsup_analysis.class_spectrum import ClassSpectrum, class_spectra
+from maxsup_analysis.errors import OUT_OF_RANGE, NotSmooth, Undefined
 from maxsup_analysis.measurements import Measurements, measure_representation, represent_arrays
 from maxsup_analysis.metrics import spectrum
-from maxsup_analysis.metrics.metric import METRICS, ClassMetric, SpectralMetric
+from maxsup_analysis.metrics.metric import METRICS, ClassMetric, Matrix, SpectralMetric
 from maxsup_analysis.rows import RowBlocks, Rows
 from tests.clouds import Cloud, cloud, simplex
 from tests.oracle.spectrum import ORACLE
@@ -29,20 +29,20 @@ CLOUDS = {
     "more dimensions than samples": cloud(3, 40, [6] * 3, seed=2),
     "enough for a power law": cloud(4, 120, [50] * 4, seed=3),
     "more than 512 a class": cloud(2, 5, [600, 20], seed=4),
+    "enough for power laws of classes": cloud(3, 130, [150, 120, 50], seed=5),
 }
 RANKS = ("effective_rank", "rankme", "stable_rank", "participation_ratio")
 CENTRED = ("effective_rank", "stable_rank", "participation_ratio", "alpha_req", "alpha_req_r2")
-WITHIN = ("effective_rank_within", "stable_rank_within", "participation_ratio_within")
+CENTRED_WITHIN = ("effective_rank_within", "stable_rank_within", "participation_ratio_within")
+WITHIN = (*CENTRED_WITHIN, "rankme_within")
+LAWS_WITHIN = ("alpha_req_within", "alpha_req_r2_within")
 
 
 def eigenvalues(features: np.ndarray, matrix: str) -> torch.Tensor:
     """Squared singular values over N: another way to them than the engine's."""
-    N, D = features.shape
+    N = len(features)
     centred = features - features.mean(0) if matrix == "covariance" else features
-    values = np.zeros(D)
-    squares = np.linalg.svd(centred, compute_uv=False) ** 2 / N
-    values[: len(squares)] = squares
-    return torch.from_numpy(values)
+    return torch.from_numpy(np.linalg.svd(centred, compute_uv=False) ** 2 / N)
 
 
 def measured(features: np.ndarray, labels: np.ndarray, names: Iterable[str]) -> Measurements:
@@ -56,11 +56,19 @@ def value(name: str, features: np.ndarray) -> float:
     return metric.value(eigenvalues(features, metric.matrix)).item()
 
 
-def averages(features: np.ndarray, labels: np.ndarray) -> dict[str, ClassAverage]:
-    metrics = [METRICS[name] for name in WITHIN]
+def averages(
+    features: np.ndarray, labels: np.ndarray, names: tuple[str, ...] = WITHIN
+) -> dict[str, ClassAverage]:
+    metrics = [METRICS[name] for name in names]
     assert all(isinstance(metric, ClassMetric) for metric in metrics)
     found = class_averages(represent_arrays(features, labels), metrics, errors=True)  # type: ignore[arg-type]
-    return dict(zip(WITHIN, found, strict=True))
+    return dict(zip(names, found, strict=True))
+
+
+def of_class(features: np.ndarray | torch.Tensor, matrix: Matrix = "covariance") -> ClassSpectrum:
+    found = class_spectra(torch.as_tensor(features), [matrix])[matrix]
+    assert isinstance(found, ClassSpectrum)
+    return found
 
 
 def blocks(data: Cloud, cuts: tuple[int, ...] = ()) -> RowBlocks:
@@ -91,10 +99,30 @@ def test_ranks_within_classes_are_their_equations(name: str, kind: str):
     )
 
 
+@pytest.mark.parametrize("name", LAWS_WITHIN)
+def test_power_laws_within_classes_are_their_equations(name: str):
+    # The class of 50 samples has too few eigenvalues, and is left out.
+    data = CLOUDS["enough for power laws of classes"]
+    found = averages(data.features, data.labels, LAWS_WITHIN)[name]
+    assert found.value == pytest.approx(ORACLE[name](*data.arrays), rel=1e-9)
+    assert found.influence is not None and not found.influence[torch.from_numpy(data.labels == 2)].any()
+    assert found.influence.abs().sum() > 0
+
+
+def test_too_few_samples_for_a_power_law_of_any_class_is_the_reason():
+    data = CLOUDS["enough for a power law"]
+    for found in averages(data.features, data.labels, LAWS_WITHIN).values():
+        assert math.isnan(found.value) and found.influence is None
+        assert found.reason == (
+            "it is defined for no class; for class 0: the fit takes the eigenvalues of ranks 11 to 100, and 49 of 49 "
+            "are not zero"
+        )
+
+
 @pytest.mark.parametrize("kind", CLOUDS)
 def test_spectral_metrics_are_their_equations_as_measured(kind: str):
     data = CLOUDS[kind]
-    names = [*RANKS, *(("alpha_req", "alpha_req_r2") if kind == "enough for a power law" else ())]
+    names = [*RANKS, *(("alpha_req", "alpha_req_r2") if kind.startswith("enough") else ())]
     found = measured(data.features, data.labels, names)
     for name in names:
         assert found[name].value == pytest.approx(ORACLE[name](*data.arrays), rel=1e-8), name
@@ -183,8 +211,31 @@ def test_rotation_scale_order_and_offset_change_nothing(seed: int, factor: float
 
 
 def test_rankme_sees_an_offset():
-    features = CLOUDS["few dimensions"].features
-    assert value("rankme", features + 100) < 1.3 < value("rankme", features)
+    data = CLOUDS["few dimensions"]
+    assert value("rankme", data.features + 100) < 1.3 < value("rankme", data.features)
+    near, far = (averages(data.features + offset, data.labels)["rankme_within"].value for offset in (0, 100))
+    assert far < 1.3 < near
+
+
+@pytest.mark.parametrize(("n", "D"), [(6, 9), (12, 4)])
+def test_the_rankme_of_one_class_is_that_of_its_samples(n: int, D: int):
+    features = np.random.default_rng(n).normal(size=(n, D))
+    found = averages(features, np.zeros(n, dtype=int))["rankme_within"].value
+    assert found == pytest.approx(value("rankme", features), rel=1e-9)
+
+
+def test_coinciding_samples_have_a_rankme_of_one_and_those_that_are_zero_none():
+    data = cloud(4, 6, [1, 9, 5, 8], seed=6)
+    data.features[data.labels == 2], data.features[data.labels == 3] = 1.5, 0
+    found = averages(data.features, data.labels)["rankme_within"]
+    assert found.value == pytest.approx(ORACLE["rankme_within"](*data.arrays), rel=1e-9)
+    assert found.influence is not None
+    for k in (0, 3):
+        assert not found.influence[torch.from_numpy(data.labels == k)].any()
+    flat = simplex(4, 6, 5)
+    # Five samples have the shares 1 + e and four times e = 1e-7: -sum p ln p = 4 e ln(1/e) - e to first order.
+    expected = math.exp(4e-7 * math.log(1e7) - 1e-7)
+    assert averages(flat.features, flat.labels)["rankme_within"].value == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", WITHIN)
@@ -192,13 +243,14 @@ def test_the_names_and_the_order_of_the_classes_change_nothing(name: str):
     data = CLOUDS["unbalanced"]
     renamed = np.array([3, 0, 4, 1, 2])[data.labels]
     order = np.random.default_rng(0).permutation(len(renamed))
-    other = averages(data.features[order] * 3 - 7, renamed[order])[name].value
+    offset = -7 if name in CENTRED_WITHIN else 0
+    other = averages(data.features[order] * 3 + offset, renamed[order])[name].value
     assert other == pytest.approx(averages(data.features, data.labels)[name].value, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", [*CENTRED, "rankme", *WITHIN])
+@pytest.mark.parametrize("name", [*CENTRED, "rankme", *WITHIN, *LAWS_WITHIN])
 def test_without_variance_there_is_no_spectrum(name: str):
-    words = "all features are zero vectors" if name == "rankme" else "the samples coincide"
+    words = "all features are zero vectors" if "rankme" in name else "the samples coincide"
     for none in (torch.zeros(120, dtype=torch.float64), torch.zeros(0, dtype=torch.float64)):
         with pytest.raises(Undefined, match=f"^{words}, so there is no spectrum$"):
             METRICS[name].value(none)  # type: ignore[attr-defined]
@@ -248,46 +300,67 @@ def test_slopes_are_derivatives(name: str):
 @pytest.mark.parametrize(("n", "D"), [(2, 5), (6, 9), (9, 9), (30, 4), (512, 3)])
 def test_the_spectrum_of_a_class_is_that_of_its_covariance(n: int, D: int):
     features = np.random.default_rng(n).normal(size=(n, D)) * np.arange(1, D + 1)
-    found = class_spectrum(torch.from_numpy(features))
+    found = of_class(features)
     expected = np.linalg.eigvalsh(np.cov(features.T, bias=True))[::-1][: min(n - 1, D)]
     assert found.values.numpy() == pytest.approx(expected, rel=1e-9)
     assert found.shares is not None
     assert found.shares.sum(0).numpy() == pytest.approx(expected, rel=1e-9)
 
 
-def weighted_rank(features: np.ndarray, weights: np.ndarray) -> float:
-    """Effective rank of a weighted covariance."""
-    centred = features - weights @ features / weights.sum()
-    values = np.linalg.eigvalsh((centred * weights[:, None]).T @ centred / weights.sum())
-    roots = np.sqrt(values[values > 1e-12 * values.max()])
-    return float(np.exp(entropy(roots)))
+@pytest.mark.parametrize(("n", "D"), [(1, 5), (6, 9), (9, 9), (30, 4), (512, 3)])
+def test_the_second_moment_of_a_class_has_its_squared_singular_values(n: int, D: int):
+    features = np.random.default_rng(n).normal(size=(n, D)) * np.arange(1, D + 1) + 2
+    found = of_class(features, "second moment")
+    expected = np.linalg.svd(features, compute_uv=False) ** 2 / n
+    assert found.values.numpy() == pytest.approx(expected, rel=1e-9)
+    assert found.shares is not None
+    assert found.shares.sum(0).numpy() == pytest.approx(expected, rel=1e-9)
 
 
+def weighted_rank(features: np.ndarray, weights: np.ndarray, matrix: Matrix = "covariance") -> float:
+    """Effective rank of a weighted covariance, or RankMe of a weighted second moment."""
+    centre = weights @ features / weights.sum() if matrix == "covariance" else 0
+    centred = (features - centre) * np.sqrt(weights / weights.sum())[:, None]
+    roots = np.linalg.svd(centred, compute_uv=False)
+    if matrix == "covariance":
+        return float(np.exp(entropy(roots[roots > 1e-6 * roots[0]])))
+    shares = roots / roots.sum() + 1e-7
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+@pytest.mark.parametrize(
+    ("matrix", "of"),
+    [("covariance", spectrum.effective_rank_within), ("second moment", spectrum.rankme_within)],
+)
 @pytest.mark.parametrize(("n", "D"), [(6, 9), (12, 4)])
-def test_the_influence_on_a_class_is_a_derivative_by_the_weights(n: int, D: int):
-    features = np.random.default_rng(n).normal(size=(n, D))
-    found = class_spectrum(torch.from_numpy(features))
+def test_the_influence_on_a_class_is_a_derivative_by_the_weights(n: int, D: int, matrix: Matrix, of):
+    features = np.random.default_rng(n).normal(size=(n, D)) + 0.3
+    found = of_class(features, matrix)
     leaf = found.values.clone().requires_grad_()
-    spectrum.effective_rank_within(leaf).backward()
+    of(leaf).backward()
     assert leaf.grad is not None
     influence = found.influence(leaf.grad)
     for i in range(n):
         up, down = np.ones(n), np.ones(n)
         up[i], down[i] = 1 + 1e-5, 1 - 1e-5
-        slope = (weighted_rank(features, up) - weighted_rank(features, down)) / 2e-5
+        slope = (weighted_rank(features, up, matrix) - weighted_rank(features, down, matrix)) / 2e-5
         assert influence[i].item() == pytest.approx(slope, rel=1e-5, abs=1e-8)
 
 
 def test_an_offset_of_a_class_costs_no_digits():
     features = np.random.default_rng(0).integers(-64, 64, size=(20, 30)) / 16
-    near, far = (class_spectrum(torch.from_numpy(features + offset)).values for offset in (0.0, 2.0**30))
+    near, far = (of_class(features + offset).values for offset in (0.0, 2.0**30))
     assert far.numpy() == pytest.approx(near.numpy(), rel=1e-12)
 
 
 def test_a_class_of_one_sample_has_no_eigenvalue_and_one_that_overflows_says_so():
-    assert class_spectrum(torch.ones(1, 4)).values.shape == (0,)
-    with pytest.raises(Undefined, match=r"^squares of the features leave the range of float64; scale them$"):
-        class_spectrum(torch.tensor([[1e300, 0], [0, 1e300]], dtype=torch.float64))
+    assert of_class(torch.ones(1, 4)).values.shape == (0,)
+    for found in class_spectra(torch.tensor([[1e300, 0], [0, 1e300]]).double()).values():
+        assert isinstance(found, Undefined) and str(found) == OUT_OF_RANGE
+    # Far away, but close together.
+    far = averages(np.array([[1e200, 1], [1e200, 2], [1e200, 4]]), np.zeros(3, dtype=int))
+    assert far["rankme_within"].reason == OUT_OF_RANGE
+    assert far["effective_rank_within"].value == pytest.approx(1)
 
 
 def test_influences_of_all_classes_are_derivatives_and_lie_where_the_samples_do():
@@ -317,13 +390,16 @@ def test_samples_after_the_first_512_have_no_influence():
 def test_classes_without_spread_are_left_out_of_the_average():
     data = cloud(4, 6, [1, 9, 5, 8], seed=6)
     data.features[data.labels == 2] = 1.5
-    for name, found in averages(data.features, data.labels).items():
+    for name, found in averages(data.features, data.labels, CENTRED_WITHIN).items():
         assert found.value == pytest.approx(ORACLE[name](*data.arrays), rel=1e-9)
         assert found.influence is not None and not found.influence[torch.from_numpy(data.labels == 2)].any()
-    for flat in (simplex(4, 6, 5), cloud(3, 4, [1, 1, 1])):
-        for found in averages(flat.features, flat.labels).values():
+    for flat, words in (
+        (simplex(4, 6, 5), "the samples coincide, so there is no spectrum"),
+        (cloud(3, 4, [1, 1, 1]), "one sample has no spectrum to speak of"),
+    ):
+        for found in averages(flat.features, flat.labels, CENTRED_WITHIN).values():
             assert math.isnan(found.value) and found.influence is None
-            assert found.reason == "in no class do two samples differ, so there is no spectrum"
+            assert found.reason == f"it is defined for no class; for class 0: {words}"
 
 
 def test_a_class_whose_largest_variances_are_equal_leaves_no_error_of_the_stable_rank():
@@ -339,7 +415,7 @@ def test_a_class_whose_largest_variances_are_equal_leaves_no_error_of_the_stable
 
 def test_squares_that_overflow_leave_no_average():
     for found in averages(np.random.default_rng(0).normal(size=(6, 3)) * 1e300, np.arange(6) % 2).values():
-        assert found.reason == "squares of the features leave the range of float64; scale them"
+        assert found.reason == OUT_OF_RANGE
 
 
 @settings(max_examples=60)

@@ -42,12 +42,17 @@ def participation_ratio(features, labels, logits, weight, bias):
     return participation(singular_values(centred(features)))
 
 
-def rankme(features, labels, logits, weight, bias):
+def smoothed_entropy_rank(features: Array) -> float:
+    """RankMe: min(N, D) singular values of what is not centred, 1e-7 added to each of their shares."""
     values = np.linalg.svd(features, compute_uv=False).tolist()
+    assert len(values) == min(features.shape)
     values = [value if value > 1e-12 * values[0] else 0.0 for value in values]
-    values += [0.0] * (features.shape[1] - len(values))
     shares = [value / sum(values) + 1e-7 for value in values]
     return math.exp(-sum(p * math.log(p) for p in shares))
+
+
+def rankme(features, labels, logits, weight, bias):
+    return smoothed_entropy_rank(features)
 
 
 def power_law(features: Array) -> tuple[Array, Array, Array, float, float]:
@@ -63,29 +68,46 @@ def power_law(features: Array) -> tuple[Array, Array, Array, float, float]:
     return x, y, w, float(slope), float(intercept)
 
 
-def alpha_req(features, labels, logits, weight, bias):
+def exponent(features: Array) -> float:
     return -power_law(features)[3]
 
 
-def alpha_req_r2(features, labels, logits, weight, bias):
+def explained(features: Array) -> float:
     x, y, w, slope, intercept = power_law(features)
     mean = sum(w * y) / sum(w)
     left = sum(w[j] * (y[j] - slope * x[j] - intercept) ** 2 for j in range(90))
     return 1 - left / sum(w[j] * (y[j] - mean) ** 2 for j in range(90))
 
 
-def within(rank: Callable[[list[float]], float]) -> Callable[..., float]:
-    """Averaged over the classes whose first 512 samples differ."""
+def alpha_req(features, labels, logits, weight, bias):
+    return exponent(features)
+
+
+def alpha_req_r2(features, labels, logits, weight, bias):
+    return explained(features)
+
+
+def within(number: Callable[[Array], float], takes_part: Callable[[Array], bool]) -> Callable[..., float]:
+    """Averaged over classes, over the first 512 samples of each; those that have no number take no part."""
 
     def metric(features, labels, logits, weight, bias):
-        ranks = []
-        for k in sorted(set(labels.tolist())):
-            part = features[labels == k][:512]
-            if any(np.any(row != part[0]) for row in part):
-                ranks.append(rank(singular_values(centred(part))))
-        return sum(ranks) / len(ranks)
+        parts = [features[labels == k][:512] for k in sorted(set(labels.tolist()))]
+        numbers = [number(part) for part in parts if takes_part(part)]
+        return sum(numbers) / len(numbers) if numbers else math.nan
 
     return metric
+
+
+def differ(part: Array) -> bool:
+    return any(np.any(row != part[0]) for row in part)
+
+
+def are_several(part: Array) -> bool:
+    return len(part) > 1 and bool(np.any(part != 0))
+
+
+def are_enough(part: Array) -> bool:
+    return differ(part) and len(singular_values(centred(part))) >= 100
 
 
 ORACLE: dict[str, Callable[..., float]] = {
@@ -95,7 +117,10 @@ ORACLE: dict[str, Callable[..., float]] = {
     "participation_ratio": participation_ratio,
     "alpha_req": alpha_req,
     "alpha_req_r2": alpha_req_r2,
-    "effective_rank_within": within(entropy_rank),
-    "stable_rank_within": within(stable),
-    "participation_ratio_within": within(participation),
+    "effective_rank_within": within(lambda part: entropy_rank(singular_values(centred(part))), differ),
+    "rankme_within": within(smoothed_entropy_rank, are_several),
+    "stable_rank_within": within(lambda part: stable(singular_values(centred(part))), differ),
+    "participation_ratio_within": within(lambda part: participation(singular_values(centred(part))), differ),
+    "alpha_req_within": within(exponent, are_enough),
+    "alpha_req_r2_within": within(explained, are_enough),
 }
