@@ -23,7 +23,7 @@ def own(decorator: str, body: str, *, first: str = "", more: str = "") -> str:
     """A metric of that body."""
     given = (first, "label='mine', formula='x', source='here', collapsed=None", more)
     return (
-        f"from maxsup_analysis.metrics.metric import {decorator}\n"
+        f"from maxsup_analysis.metrics import {decorator}\n"
         f"@{decorator}({', '.join(part for part in given if part)})\n"
         f'def mine(seen):\n    """What it is."""\n    {body}\n'
     )

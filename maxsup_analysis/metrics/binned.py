@@ -11,7 +11,8 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.lazy import lazy
-from maxsup_analysis.metrics.metric import Entry, SampleMetric, _described, _enter
+from maxsup_analysis.metrics.entry import Entry, described_by, enter_metric
+from maxsup_analysis.metrics.metric import SampleMetric
 from maxsup_analysis.tile import Tile
 
 BINS = 15
@@ -68,7 +69,7 @@ def binned_metric(
 
     def enter(gaps: Callable[[Tile], Gaps]) -> Callable[[Tile], Gaps]:
         totals, shares = partial(_totals, gaps=gaps), partial(_shares, gaps=gaps)
-        _enter(SampleMetric(**_described(gaps, entry), totals=totals, shares=shares, combine=combine))
+        enter_metric(SampleMetric(**described_by(gaps, entry), totals=totals, shares=shares, combine=combine))
         return gaps
 
     return enter

@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.metrics.binned import BINS, Gaps, bin_of, binned_metric, sample_count
-from maxsup_analysis.metrics.metric import mean_metric, order_metric
+from maxsup_analysis.metrics.entry import mean_metric, order_metric
 from maxsup_analysis.metrics.tempered import GUO, also_at_temperature
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.metrics.metric import mean_metric, total_metric
+from maxsup_analysis.metrics.entry import mean_metric, total_metric
 from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE, require_distinct_means
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.losses import error_amplification, regularisation
-from maxsup_analysis.metrics.metric import Subset, mean_metric, moment_metric, total_metric
+from maxsup_analysis.metrics.entry import mean_metric, moment_metric, total_metric
+from maxsup_analysis.metrics.metric import Subset
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile
 

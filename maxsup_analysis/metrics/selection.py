@@ -13,7 +13,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import Entry, Need, OrderMetric, _described, _enter
+from maxsup_analysis.metrics.entry import Entry, described_by, enter_metric
+from maxsup_analysis.metrics.metric import Need, OrderMetric
 from maxsup_analysis.metrics.tempered import value_of_the_rest
 from maxsup_analysis.tile import Tile
 
@@ -153,11 +154,11 @@ def ranked_by(
     def enter(area: Area) -> Area:
         for score in scores:
             metric = OrderMetric(
-                **_described(area, entry),
+                **described_by(area, entry),
                 columns=partial(_columns, score=score),
                 value=partial(value_of_the_rest, value=area),
             )
-            _enter(
+            enter_metric(
                 replace(
                     metric,
                     name=f"{metric.name}_{score.name}",

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.metrics.metric import class_metric, spectral_metric
+from maxsup_analysis.metrics.entry import class_metric, spectral_metric
 
 ROY = "Roy & Vetterli 2007, The effective rank"
 GARRIDO = "Garrido et al. 2023, RankMe (arXiv 2210.02885)"

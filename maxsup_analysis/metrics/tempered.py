@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.metrics.metric import METRICS, OrderMetric, SampleMetric, _enter
+from maxsup_analysis.metrics.entry import enter_metric
+from maxsup_analysis.metrics.metric import METRICS, OrderMetric, SampleMetric
 from maxsup_analysis.tile import Tile
 
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -35,7 +36,7 @@ def also_at_temperature(function: Function) -> Function:
         needs=("temperature",),
     )
     assert isinstance(described, SampleMetric | OrderMetric), "others do not look at logits"
-    _enter(_of_order(described) if isinstance(described, OrderMetric) else _of_samples(described))
+    enter_metric(_of_order(described) if isinstance(described, OrderMetric) else _of_samples(described))
     return function
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, PAPYAN, unit_means, unit_rows
 from maxsup_analysis.pairs import Pairs, PairTile, mean_over_pairs
 from maxsup_analysis.representation import Representation

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.hulls import TOLERANCE, smallest_distance_to_hull
 from maxsup_analysis.metrics.neural_collapse.vectors import JIANG, head_rows, smooth_in, units
 from maxsup_analysis.metrics.variation.classes import require_spread_means, require_two_classes

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.simplex import nc2_etf_means
 from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, smooth_in
 from maxsup_analysis.metrics.variation.classes import (

@@ -3,7 +3,7 @@
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.metrics.metric import mean_metric, moment_metric
+from maxsup_analysis.metrics.entry import mean_metric, moment_metric
 from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, RHUBARBWU, ZHU
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile

@@ -4,7 +4,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.simplex import simplex_error
 from maxsup_analysis.metrics.neural_collapse.vectors import (
     NOTEBOOK,

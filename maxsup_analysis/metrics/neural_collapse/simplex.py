@@ -5,7 +5,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.vectors import RHUBARBWU, ZHOU, ZHU, centred_means, head_rows
 from maxsup_analysis.representation import Representation
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, smooth_in
 from maxsup_analysis.representation import Representation
 

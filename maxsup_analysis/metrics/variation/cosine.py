@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.variation.classes import require_two_classes, two_with_pairs, with_pairs
 from maxsup_analysis.moments import ClusterMoments
 from maxsup_analysis.representation import Representation

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.metric import moment_metric
+from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.variation.classes import (
     NEGLIGIBLE,
     NO_PAIR,
