@@ -1,7 +1,8 @@
 """From images to a feature store: every sample once, shard by shard, resumable at any moment."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle
 
@@ -89,8 +90,10 @@ class Extractor:
     def run(self, build: StoreBuild, meter: Meter) -> Tally:
         """Write the shards that are missing; one is written while the next is computed."""
         tally = Tally()
-        with ending_workers(), meter.running(), OneBehind() as behind:
-            for shard in self._shards(build, meter, tally):
+        # Closed, so that what reads images ends before this process does, whatever is interrupted where.
+        in_turn = closing(self._shards(build, meter, tally))
+        with ending_workers(), in_turn as shards, meter.running(), OneBehind() as behind:
+            for shard in shards:
                 with meter.timed("writing"):
                     behind.hand_over(lambda shard=shard: self._write(build, shard))
             with meter.timed("writing"):
@@ -101,7 +104,7 @@ class Extractor:
         """Features and logits of lists of ids."""
         return self.forward.batches(meter.timed_steps(self.loader.batches(wanted), "data"))
 
-    def _shards(self, build: StoreBuild, meter: Meter, tally: Tally) -> Iterator[ShardInHand]:
+    def _shards(self, build: StoreBuild, meter: Meter, tally: Tally) -> Generator[ShardInHand, None, None]:
         """The shards of this rank as they come: one stream of batches, so that workers do not rest in between."""
         wanted = [
             (number, ids)

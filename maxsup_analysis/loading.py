@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -41,7 +41,7 @@ class Loader:
     workers: int
     pinned: bool = False
 
-    def batches(self, wanted: Sequence[Sequence[int]]) -> Iterator[Fetched]:
+    def batches(self, wanted: Sequence[Sequence[int]]) -> Generator[Fetched, None, None]:
         """One Fetched for each list of ids, in their order; its images last until the next one is asked for.
 
         Raises InputError where workers keep dying.
@@ -131,17 +131,21 @@ def ending_workers() -> Iterator[None]:
             child.terminate()
         for child in left:
             child.join(PATIENCE / 10)
+            child.kill()
 
 
 @contextmanager
 def _pool(workers: int, reader: Reader, slots: Tensor) -> Iterator[ProcessPoolExecutor]:
-    with ending_workers():
-        pool = ProcessPoolExecutor(workers, START, initializer=_begin_worker, initargs=(reader, slots))
-        try:
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, START, initializer=_begin_worker, initargs=(reader, slots))
+    try:
+        with ending_workers():
             yield pool
             pool.shutdown()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    finally:
+        # Its thread ends with the workers, and has to before Python does; but some processes cannot be killed.
+        ended = set(multiprocessing.active_children()) <= others
+        pool.shutdown(wait=ended, cancel_futures=True)
 
 
 # What a worker works with: it has one reader and one piece of shared memory for its life.

@@ -1,10 +1,12 @@
 """Tests for decoding in other processes: order, processes that die, and shared memory that is too small."""
 
+import multiprocessing
 import os
 import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +89,15 @@ class Large:
 found = [fetched.ids.tolist() for fetched in Loader(Large(), 2).batches([range(n, n + 4) for n in range(0, 20, 4)])]
 assert found == [list(range(n, n + 4)) for n in range(0, 20, 4)]
 """
+
+
+def test_batches_that_are_given_up_leave_no_thread_and_no_process():
+    threads = set(threading.enumerate())
+    for _ in range(3):
+        batches = Loader(Numbers(), 2).batches(WANTED)
+        next(batches)
+        batches.close()
+        assert set(threading.enumerate()) == threads and not multiprocessing.active_children()
 
 
 def test_too_little_shared_memory_is_survived():
