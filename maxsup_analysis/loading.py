@@ -13,6 +13,8 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 
 import torch
 from torch import Tensor
@@ -122,16 +124,11 @@ class Loader:
 @contextmanager
 def ending_workers() -> Iterator[None]:
     """Processes that begin in the block end with it, whatever was interrupted where."""
-    before = set(multiprocessing.active_children())
+    others = set(multiprocessing.active_children())
     try:
         yield
     finally:
-        left = set(multiprocessing.active_children()) - before
-        for child in left:
-            child.terminate()
-        for child in left:
-            child.join(PATIENCE / 10)
-            child.kill()
+        _end(set(multiprocessing.active_children()) - others)
 
 
 @contextmanager
@@ -139,13 +136,27 @@ def _pool(workers: int, reader: Reader, slots: Tensor) -> Iterator[ProcessPoolEx
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, START, initializer=_begin_worker, initargs=(reader, slots))
     try:
-        with ending_workers():
-            yield pool
-            pool.shutdown()
+        yield pool
+        pool.shutdown()
     finally:
+        ended = _end(set(multiprocessing.active_children()) - others)
         # Its thread ends with the workers, and has to before Python does; but some processes cannot be killed.
-        ended = set(multiprocessing.active_children()) <= others
         pool.shutdown(wait=ended, cancel_futures=True)
+
+
+def _end(children: set[BaseProcess]) -> bool:
+    """End processes, by force where they do not; whether they all have."""
+    for child in children:
+        child.terminate()
+    for child in children:
+        if not _has_ended(child):
+            child.kill()
+    return all(map(_has_ended, children))
+
+
+def _has_ended(child: BaseProcess) -> bool:
+    """Whether it does within some seconds; not by waiting for it, which another thread may do at the same time."""
+    return bool(wait([child.sentinel], PATIENCE / 10))
 
 
 # What a worker works with: it has one reader and one piece of shared memory for its life.
