@@ -11,6 +11,7 @@ from maxsup_analysis.errors import OUT_OF_RANGE, Undefined
 from maxsup_analysis.lazy import lazy
 from maxsup_analysis.metrics.metric import Matrix
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.symmetric import half_product
 from maxsup_analysis.threads import threaded
 from maxsup_analysis.tile import Tile
 
@@ -69,7 +70,8 @@ def spectra_of(representation: Representation, matrices: set[Matrix], *, errors:
     classes, N = representation.classes, representation.samples
     mean = classes.sample_mean
     offsets = (classes.offsets - mean) * classes.counts.sqrt()[:, None]
-    covariance = (representation.scatter + offsets.T @ offsets) / N
+    # Its upper half, which the decompositions look at.
+    covariance = (representation.scatter + half_product(offsets)) / N
     centre = classes.origin + mean
 
     def spectrum(matrix: Matrix) -> Spectrum | Undefined:
@@ -88,6 +90,9 @@ def _spectrum(
     matrix: Float64[Tensor, "D D"], centre: Float64[Tensor, " D"], samples: int, rank: int, errors: bool
 ) -> Spectrum:
     """rank: the most that it can be; what lies beyond is rounding."""
-    values, vectors = torch.linalg.eigh(matrix) if errors else (torch.linalg.eigvalsh(matrix), None)
+    if errors:
+        values, vectors = torch.linalg.eigh(matrix, UPLO="U")
+    else:
+        values, vectors = torch.linalg.eigvalsh(matrix, UPLO="U"), None
     values = values.flip(0)[:rank].clamp(min=0)
     return Spectrum(values, None if vectors is None else vectors.flip(1)[:, :rank], centre, samples)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 TOLERANCE = 1e-10
 ITERATIONS = 20_000
+CLOSE = 1e-2  # distances below it are computed from differences: of products they have lost digits
 CHECK = 4  # iterations before each look at the certificates
 
 
@@ -46,16 +47,21 @@ class Search:
         momentum = torch.where(overshot, 0, (self.pace - 1) / pace)
         return Search(self.chosen, weights, weights + momentum * step, torch.where(overshot, 1, pace))
 
-    def distances(self, vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, "B 2"]:
+    def distances(
+        self, vectors: Float64[Tensor, "K D"], gram: Float64[Tensor, "K K"]
+    ) -> Float64[Tensor, "B 2"]:
         """No more and no less than which each distance is.
 
         With r from the present point of the hull to the vector, the vectors j of the hull lie at least
         min_j r.(x_k - x_j) / |r| behind it; and no distance is below zero.
         """
-        gaps = vectors[self.chosen] - self.weights @ vectors
-        most = gaps.norm(dim=1)
-        margins = (gaps * vectors[self.chosen]).sum(1, keepdim=True) - gaps @ vectors.T
-        least = margins.scatter(1, self.chosen[:, None], torch.inf).amin(1) / most
+        own = self.chosen[:, None]
+        products = gram[self.chosen].sub_(self.weights @ gram)
+        along = products.gather(1, own)
+        most = (along[:, 0] - (products * self.weights).sum(1)).clamp(min=0).sqrt()
+        if (close := most < CLOSE).any():
+            most[close] = (vectors[self.chosen[close]] - self.weights[close] @ vectors).norm(dim=1)
+        least = (along - products).scatter(1, own, torch.inf).amin(1) / most
         return torch.stack([most, least.where(most > 0, 0).clamp(min=0)], 1)
 
 
@@ -69,7 +75,7 @@ def smallest_distance_to_hull(vectors: Float64[Tensor, "K D"]) -> float | None:
     for _ in range(ITERATIONS // CHECK):
         for _ in range(CHECK):
             search = search.step(gram, rate)
-        most, least = search.distances(vectors).T
+        most, least = search.distances(vectors, gram).T
         best = min(best, most.min().item())
         hopeful = least < best - TOLERANCE
         if not hopeful.any():

@@ -1,5 +1,8 @@
 """The variability collapse index: NC1 that no invertible linear map of the features changes."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -7,6 +10,7 @@ from torch import Tensor
 from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, smooth_in
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.symmetric import half_product
 
 # Eigenvalues of S_T below this share of the largest are rounding.
 NEGLIGIBLE_VARIANCE = 1e-13
@@ -29,12 +33,14 @@ def vci(representation: Representation) -> Tensor:
     """
     means = centred_means(representation)
     samples, fixed = representation.classes.counts.sum(), means.detach()
-    total = representation.scatter.detach() / samples.detach() + fixed.T @ fixed / len(means)
+    # Its upper half, which the decompositions look at.
+    total = representation.scatter.detach() / samples.detach() + half_product(fixed) / len(means)
     if not total.isfinite().all():
         return total.sum()
-    solutions = _solutions(fixed, total)
-    explained = (solutions * fixed).sum()
+    whitened, in_full = _whitened(fixed, total)
+    explained = whitened.square().sum()
     if torch.is_grad_enabled():
+        solutions = in_full(whitened)
         # m S^+ m = max_x 2 x m - x S x: with its x, the value and derivatives are right, and cheap.
         within = representation.scatter_along(solutions).sum() / samples
         between = (solutions @ means.T).square().sum() / len(means)
@@ -42,12 +48,19 @@ def vci(representation: Representation) -> Tensor:
     return smooth_in(representation.span, 1 - explained / len(means) / representation.span.rank)
 
 
-def _solutions(means: Float64[Tensor, "K D"], total: Float64[Tensor, "D D"]) -> Float64[Tensor, "K D"]:
-    """M S_T^+; by Cholesky where S_T has an inverse that can be trusted."""
-    factor, failure = torch.linalg.cholesky_ex(total)
+def _whitened(
+    means: Float64[Tensor, "K D"], total: Float64[Tensor, "D D"]
+) -> tuple[Float64[Tensor, "K R"], Callable[[Tensor], Tensor]]:
+    """M R with R R^T = S_T^+, and what makes M S_T^+ of it; by Cholesky where S_T has an inverse that can be trusted.
+
+    total: the upper half of S_T.
+    """
+    factor, failure = torch.linalg.cholesky_ex(total, upper=True)
     pivots = factor.diagonal().square()
     if failure == 0 and pivots.min() > NEGLIGIBLE_VARIANCE * pivots.max():
-        return torch.cholesky_solve(means.T, factor).T
-    variances, axes = torch.linalg.eigh(total)
+        solved = partial(torch.linalg.solve_triangular, left=False)
+        return solved(factor, means, upper=True), partial(solved, factor.T, upper=False)
+    variances, axes = torch.linalg.eigh(total, UPLO="U")
     kept = variances > NEGLIGIBLE_VARIANCE * variances[-1]
-    return means @ axes[:, kept] / variances[kept] @ axes[:, kept].T
+    root = axes[:, kept] / variances[kept].sqrt()
+    return means @ root, lambda whitened: whitened @ root.T
