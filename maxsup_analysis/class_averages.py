@@ -25,11 +25,13 @@ class ClassAverage:
     """A metric at its value, and the influence of each of N samples on it.
 
     influence: None where there is no value or no derivative, for the reason given, or where none was asked for.
+    left_out: of classes that have no value, how many, and of the first its name and why; None where all have one.
     """
 
     value: float
     influence: Float64[Tensor, " N"] | None
     reason: str | None = None
+    left_out: str | None = None
 
 
 @dataclass
@@ -40,7 +42,7 @@ class _Running:
     values: list[float] = field(default_factory=list)
     parts: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     reason: str | None = None
-    left_out: str | None = None
+    left_out: list[str] = field(default_factory=list)
     overflow: str | None = None
 
     def add(
@@ -55,7 +57,7 @@ class _Running:
                 raise Undefined(ALONE)
             value, gradient = vector_gradient(self.metric.value, spectrum.values, errors=errors)
         except Undefined as reason:
-            self.left_out = self.left_out or f"it is defined for no class; for class {name}: {reason}"
+            self.left_out.append(f"class {name}: {reason}")
             return
         except NotSmooth as point:
             self.values.append(point.value)
@@ -68,15 +70,17 @@ class _Running:
     def average(self, N: int, *, errors: bool) -> ClassAverage:
         """Classes weigh equally."""
         if self.overflow or not self.values:
-            return ClassAverage(math.nan, None, self.overflow or self.left_out)
+            why = self.overflow or f"it is defined for no class; for {self.left_out[0]}"
+            return ClassAverage(math.nan, None, why)
+        left_out = f"{len(self.left_out)}, such as {self.left_out[0]}" if self.left_out else None
         M = len(self.values)
         value = math.fsum(self.values) / M
         if not errors or self.reason:
-            return ClassAverage(value, None, self.reason)
+            return ClassAverage(value, None, self.reason, left_out)
         influence = torch.zeros(N, dtype=torch.float64)
         for places, part in self.parts:
             influence[places] = part / M
-        return ClassAverage(value, influence)
+        return ClassAverage(value, influence, None, left_out)
 
 
 def class_averages(

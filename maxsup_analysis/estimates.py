@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.class_averages import class_averages
+from maxsup_analysis.class_averages import ClassAverage, class_averages
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.fits import fitted
 from maxsup_analysis.gathering import gather, moments_of
@@ -56,10 +56,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates(Mapping[str, Estimate]):
-    """Metric name -> estimate. samples: those that the influences speak of; None where none were asked for."""
+    """Metric name -> estimate.
+
+    samples: those that the influences speak of; None where none were asked for.
+    notes: which classes metrics of classes leave out, one sentence each.
+    """
 
     by_name: Mapping[str, Estimate]
     samples: Samples | None = None
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Estimate:
         return self.by_name[name]
@@ -88,11 +93,17 @@ def estimate(
     swept, found = _swept(representation, parts, errors=standard_errors)
     of_parts = dict(zip(parts, swept, strict=True))
     by_name = {metric.name: _estimated(_put_together(metric, of_parts), found) for metric in whole}
-    by_name |= _of_classes(representation, of_classes, found)
+    averages = class_averages(representation, of_classes, errors=found is not None) if of_classes else []
+    by_name |= {
+        metric.name: _estimate_of(one.value, one.influence, one.reason, found)
+        for metric, one in zip(of_classes, averages, strict=True)
+    }
     for subset in SUBSETS:
         if chosen := [metric for metric in every if _is_of_a_part(metric) and metric.subset == subset]:
             by_name |= _of_a_part(representation, subset, chosen, found)
-    return Estimates({metric.name: by_name[metric.name] for metric in every}, found)
+    return Estimates(
+        {metric.name: by_name[metric.name] for metric in every}, found, _left_out(of_classes, averages)
+    )
 
 
 @dataclass(frozen=True)
@@ -143,17 +154,13 @@ def _put_together(metric: Metric, parts: Mapping[Metric, _Swept]) -> _Swept:
     return _Swept(Linearised(metric, value, None, reason), influence, dividend.leans or divisor.leans)
 
 
-def _of_classes(
-    representation: Representation, metrics: Sequence[ClassMetric], samples: Samples | None
-) -> dict[str, Estimate]:
-    """Metrics of the spectrum of one class, averaged over classes."""
-    if not metrics:
-        return {}
-    averages = class_averages(representation, metrics, errors=samples is not None)
-    return {
-        metric.name: _estimate_of(found.value, found.influence, found.reason, samples)
-        for metric, found in zip(metrics, averages, strict=True)
-    }
+def _left_out(metrics: Sequence[ClassMetric], averages: Sequence[ClassAverage]) -> tuple[str, ...]:
+    """A sentence for each reason, with the metrics that it is one for."""
+    names: dict[str, list[str]] = {}
+    for metric, one in zip(metrics, averages, strict=True):
+        if one.left_out:
+            names.setdefault(one.left_out, []).append(metric.name)
+    return tuple(f"classes left out of {', '.join(of)}: {which}" for which, of in names.items())
 
 
 def _is_of_a_part(metric: Metric) -> bool:

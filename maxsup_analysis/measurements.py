@@ -205,7 +205,7 @@ def measure_representation(
             "classes": len(representation.class_names),
             "features": representation.dimensions,
         },
-        notes=remarks(representation),
+        notes=(*remarks(representation), *estimates.notes),
         provenance=provenance or {},
         samples=estimates.samples,
     )

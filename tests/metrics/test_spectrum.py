@@ -109,6 +109,19 @@ def test_power_laws_within_classes_are_their_equations(name: str):
     assert found.influence.abs().sum() > 0
 
 
+def test_classes_that_are_left_out_are_noted():
+    data = CLOUDS["enough for power laws of classes"]
+    names = ["effective_rank_within", *LAWS_WITHIN]
+    words = "the fit takes the eigenvalues of ranks 11 to 100, and 49 of 49 are not zero"
+    assert measured(data.features, data.labels, names).notes == (
+        f"classes left out of alpha_req_within, alpha_req_r2_within: 1, such as class 2: {words}",
+    )
+    single = cloud(3, 4, [1, 1, 9])
+    assert measured(single.features, single.labels, names).notes[-1] == (
+        "classes left out of effective_rank_within: 2, such as class 0: one sample has no spectrum to speak of"
+    )
+
+
 def test_too_few_samples_for_a_power_law_of_any_class_is_the_reason():
     data = CLOUDS["enough for a power law"]
     for found in averages(data.features, data.labels, LAWS_WITHIN).values():
