@@ -56,10 +56,12 @@ def class_spectra(
     spectra: dict[Matrix, ClassSpectrum | Undefined] = {}
     for matrix in matrices:
         if matrix == "covariance":
-            spectra[matrix] = _spectrum(gram, deviations, min(n - 1, D), shares=shares)
+            spectra[matrix] = _spectrum(
+                gram, deviations, torch.zeros_like(mean), min(n - 1, D), shares=shares
+            )
         else:
-            points = deviations + mean
-            spectra[matrix] = _spectrum(_uncentred(gram, deviations, mean), points, min(n, D), shares=shares)
+            own = _uncentred(gram, deviations, mean)
+            spectra[matrix] = _spectrum(own, deviations, mean, min(n, D), shares=shares)
     return spectra
 
 
@@ -76,10 +78,15 @@ def _uncentred(
 
 
 def _spectrum(
-    gram: Float64[Tensor, "R R"], points: Float64[Tensor, "n D"], rank: int, *, shares: bool
+    gram: Float64[Tensor, "R R"],
+    deviations: Float64[Tensor, "n D"],
+    offset: Float64[Tensor, " D"],
+    rank: int,
+    *,
+    shares: bool,
 ) -> ClassSpectrum | Undefined:
-    """rank: the most that it can be; what lies beyond is rounding."""
-    n, D = points.shape
+    """Of the Gram matrix of deviations + offset; rank: the most that it can be, what lies beyond is rounding."""
+    n, D = deviations.shape
     if not gram.isfinite().all():
         return Undefined(OUT_OF_RANGE)
     gram = gram / n
@@ -90,4 +97,4 @@ def _spectrum(
     if n <= D:
         # (v_j x_i)^2 = n value_j u_ij^2, for the eigenvector u_j of the Gram matrix of the samples.
         return ClassSpectrum(values, axes.square() * values)
-    return ClassSpectrum(values, (points @ axes).square() / n)
+    return ClassSpectrum(values, (deviations @ axes + offset @ axes).square() / n)

@@ -168,13 +168,7 @@ def spectral_metric(
 ) -> Callable[[Value], Value]:
     """Enter a function of the eigenvalues of a matrix as a metric."""
     entry = Entry(label, formula, source, collapsed, standard, differs, ("scatter",))
-
-    def enter(value: Value) -> Value:
-        described = described_by(value, entry)
-        enter_metric(SpectralMetric(**described, matrix=matrix, value=checked(value, "one number")))
-        return value
-
-    return enter
+    return _of_eigenvalues(SpectralMetric, matrix, entry)
 
 
 def class_metric(
@@ -189,10 +183,15 @@ def class_metric(
 ) -> Callable[[Value], Value]:
     """Enter a function of the eigenvalues of a matrix of one class as a metric, its mean over classes."""
     entry = Entry(label, formula, source, collapsed, standard, differs)
+    return _of_eigenvalues(ClassMetric, matrix, entry)
 
+
+def _of_eigenvalues(
+    kind: type[SpectralMetric] | type[ClassMetric], matrix: Matrix, entry: Entry
+) -> Callable[[Value], Value]:
     def enter(value: Value) -> Value:
         described = described_by(value, entry)
-        enter_metric(ClassMetric(**described, matrix=matrix, value=checked(value, "one number")))
+        enter_metric(kind(**described, matrix=matrix, value=checked(value, "one number")))
         return value
 
     return enter
