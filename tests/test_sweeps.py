@@ -1,11 +1,13 @@
 """Tests for sweeps: threads and clusters change no number, keep the order, and say what went wrong in one line."""
 
+import asyncio
 import math
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from operator import add
@@ -17,6 +19,7 @@ from dask import config
 from distributed import LocalCluster
 from hypothesis import given
 from hypothesis import strategies as st
+from tornado.ioloop import IOLoop
 
 from maxsup_analysis import InputError, Measurements, measure_representation, sweeps
 from maxsup_analysis.feature_store import Batch, ContentKey, StorePlan, write_store
@@ -235,15 +238,38 @@ def test_no_blocks_have_no_sum():
 
 
 @contextmanager
+def running_loop() -> Iterator[IOLoop]:
+    """A loop in a thread of its own; that of Dask has to run within ten seconds, on however busy a machine."""
+    started: Future[tuple[IOLoop, asyncio.Event]] = Future()
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        started.set_result((IOLoop.current(), stopped))
+        await stopped.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), name="loop of the cluster")
+    thread.start()
+    loop, stopped = started.result()
+    try:
+        yield loop
+    finally:
+        loop.add_callback(stopped.set)
+        thread.join()
+
+
+@contextmanager
 def local_cluster(workers: int) -> Iterator[str]:
     """The address of a scheduler with worker processes of one thread each; ports are free ones."""
-    cluster = LocalCluster(
-        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-    )
-    try:
-        yield cluster.scheduler_address
-    finally:
-        cluster.close()
+    with running_loop() as loop:
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            loop=loop,
+        )
+        with closing(cluster):
+            yield cluster.scheduler_address
 
 
 @pytest.fixture(scope="module")
