@@ -24,7 +24,7 @@ from maxsup_analysis.spectra import Spectra, Spectrum
 from maxsup_analysis.tile import Tile
 
 # Tiles that are looked at together: the products with the rows of one class are longer, and little else is computed.
-TILES = 4
+TILES = 2
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class MomentPlan:
     def shares(self, tile: Tile) -> Float64[Tensor, "B P"]:
         """Of the samples of a tile, which are in the order of their labels."""
         labels, of_features, of_directions = tile.labels, self.features, self.directions
-        deviations, squares, lengths = tile.product_deviations, tile.squares, tile.lengths
+        deviations, squares, lengths = tile.product_deviations, tile.squares, tile.product_lengths
         number = len(of_features.slope_of)
         along = _along(deviations, labels, self.slopes if self.shifts is not None else self.slopes[:number])
         shares = of_features.constants.index_select(0, labels)

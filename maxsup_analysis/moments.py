@@ -324,9 +324,9 @@ def _scaled(points: Float64[Tensor, "B D"]) -> tuple[Float64[Tensor, "B 1"], Flo
     return largest, points / torch.where(largest > 0, largest, 1)
 
 
-def are_ordinary(lengths: Float64[Tensor, " B"]) -> bool:
+def are_ordinary(lengths: Float64[Tensor, " B"], above: float = SHORTEST, below: float = LONGEST) -> bool:
     """Whether squares of such lengths neither overflow nor vanish."""
     if len(lengths) == 0:
         return False
     shortest, longest = lengths.detach().aminmax()
-    return float(shortest) > SHORTEST and float(longest) < LONGEST
+    return float(shortest) > above and float(longest) < below

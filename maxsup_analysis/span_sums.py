@@ -55,7 +55,7 @@ class SpanParts:
         if self.errors:
             self.waiting.append(deviations)
             # The product is as large as the basis: of many rows, so that it is seldom added.
-            if self.seen - self.crossed_to >= min(4 * self.span.rank, TOGETHER):
+            if self.seen - self.crossed_to >= min(2 * self.span.rank, TOGETHER):
                 self._cross()
 
     def end_group(self) -> Float[Tensor, "B R"]:

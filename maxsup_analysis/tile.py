@@ -18,6 +18,8 @@ from maxsup_analysis.span import Span
 
 # Scores of float32 products that are closer than this share of the longest vectors are computed again in float64.
 DOUBTFUL = 1e-5
+# Lengths whose squares float32 holds, with a dozen digits to spare.
+SINGLE_RANGE = (1e-13, 1e13)
 # Of sums, with respect to the length of what is summed.
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
 
@@ -215,6 +217,15 @@ class Tile(Remembering):
         """Euclidean lengths of the features."""
         lengths = torch.linalg.vector_norm(self.rows.features, dim=1, dtype=torch.float64)
         return lengths if are_ordinary(lengths) else lengths_of(self.features)
+
+    @lazy
+    def product_lengths(self) -> Float64[Tensor, " B"]:
+        """The same, as precise as products; in float32, four times as fast, where it holds the squares."""
+        if self.is_single:
+            lengths = torch.linalg.vector_norm(self.product_features, dim=1).double()
+            if are_ordinary(lengths, *SINGLE_RANGE):
+                return lengths
+        return self.lengths
 
     @lazy
     def has_direction(self) -> Bool[Tensor, " B"]:

@@ -21,13 +21,13 @@ EDGES = torch.arange(1, BINS, dtype=torch.float64) / BINS
 
 @dataclass(frozen=True)
 class Gaps:
-    """How far probabilities exceed what came true, C of them a sample; each column has bins of its own.
+    """How far probabilities exceed what came true, one for each class; each column has bins of its own.
 
     Of many classes most probabilities are in the first bin, which is therefore summed as a whole.
     """
 
-    values: Float64[Tensor, "B C"]
-    probabilities: Float64[Tensor, "B C"]
+    values: Float64[Tensor, "B K"]
+    probabilities: Float64[Tensor, "B K"]
 
     @property
     def totals(self) -> Float64[Tensor, " P"]:
@@ -42,9 +42,9 @@ class Gaps:
     def shares(self, gradient: Float64[Tensor, " P"]) -> Float64[Tensor, " B"]:
         """What each sample adds to them, times the gradient."""
         places, bins = self._above
-        values, C = self.values.flatten(), self.values.shape[1]
+        values, K = self.values.flatten(), self.values.shape[1]
         of_first = values.index_fill(0, places, 0).view(self.values.shape) @ gradient[:-1:BINS]
-        return of_first.index_add_(0, places // C, values[places] * gradient[bins]) + gradient[-1]
+        return of_first.index_add_(0, places // K, values[places] * gradient[bins]) + gradient[-1]
 
     @lazy
     def _above(self) -> tuple[Int64[Tensor, " A"], Int64[Tensor, " A"]]:
@@ -73,6 +73,13 @@ def binned_metric(
         return gaps
 
     return enter
+
+
+def in_bins(gaps: Float64[Tensor, " B"], probabilities: Float64[Tensor, " B"]) -> Float64[Tensor, "B P"]:
+    """What each sample adds to the sum of the gaps in each bin of its probability, and to the number of samples."""
+    added = torch.zeros(len(gaps), BINS + 1, dtype=torch.float64)
+    added[:, -1] = 1
+    return added.scatter_(1, bin_of(probabilities)[:, None], gaps[:, None])
 
 
 def bin_of(probabilities: Tensor) -> Tensor:

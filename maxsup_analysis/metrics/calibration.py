@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from maxsup_analysis.metrics.binned import BINS, Gaps, bin_of, binned_metric, sample_count
-from maxsup_analysis.metrics.entry import mean_metric, order_metric
+from maxsup_analysis.metrics.binned import BINS, Gaps, bin_of, binned_metric, in_bins, sample_count
+from maxsup_analysis.metrics.entry import mean_metric, order_metric, total_metric
 from maxsup_analysis.metrics.tempered import GUO, also_at_temperature
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
@@ -92,7 +92,7 @@ def _mean_absolute(totals: Float64[Tensor, " P"]) -> Tensor:
 
 
 @also_at_temperature
-@binned_metric(
+@total_metric(
     _mean_absolute,
     label="expected calibration error",
     formula="sum_b n_b/N abs(acc_b - conf_b)",
@@ -100,15 +100,15 @@ def _mean_absolute(totals: Float64[Tensor, " P"]) -> Tensor:
     collapsed=None,
     standard=True,
     differs="top class, bins of equal width",
+    width=BINS + 1,
 )
-def ece(tile: Tile) -> Gaps:
+def ece(tile: Tile) -> Float64[Tensor, "B P"]:
     """How far confidence and accuracy lie apart, on average over bins of confidence.
 
     Top-1 confidence, 15 bins of equal width, closed on the right: (a, b]; confidences of exactly 0 and 1
     belong to the first and the last. All samples at once, never averaged over batches.
     """
-    gaps = tile.confidences - tile.correct
-    return Gaps(gaps[:, None], tile.confidences[:, None])
+    return in_bins(tile.confidences - tile.correct, tile.confidences)
 
 
 @also_at_temperature
@@ -150,15 +150,16 @@ def _mean_negative(totals: Float64[Tensor, " P"]) -> Tensor:
 
 
 @also_at_temperature
-@binned_metric(
+@total_metric(
     _mean_positive,
     label="over-confidence",
     formula="sum_b n_b/N max(conf_b - acc_b, 0)",
     source="the bins of the expected calibration error where confidence exceeds accuracy",
     collapsed=None,
     differs="weighted by samples, not by confidence",
+    width=BINS + 1,
 )
-def over_confidence(tile: Tile) -> Gaps:
+def over_confidence(tile: Tile) -> Float64[Tensor, "B P"]:
     """How far confidence exceeds accuracy, over the bins of confidence where it does.
 
     The bins of ece, weighted by their share of all samples: it and under_confidence add up to ece. Others divide by
@@ -168,15 +169,16 @@ def over_confidence(tile: Tile) -> Gaps:
 
 
 @also_at_temperature
-@binned_metric(
+@total_metric(
     _mean_negative,
     label="under-confidence",
     formula="sum_b n_b/N max(acc_b - conf_b, 0)",
     source="the bins of the expected calibration error where accuracy exceeds confidence",
     collapsed=None,
     differs="weighted by samples",
+    width=BINS + 1,
 )
-def under_confidence(tile: Tile) -> Gaps:
+def under_confidence(tile: Tile) -> Float64[Tensor, "B P"]:
     """How far accuracy exceeds confidence, over the bins of confidence where it does.
 
     The bins of ece, weighted by their share of all samples: it and over_confidence add up to ece. From 0 to 1.

@@ -116,10 +116,11 @@ def total_metric(
     differs: str = "",
     needs: tuple[Need, ...] = (),
     unit: Unit | None = None,
+    width: int = MOST_TOTALS,
 ) -> Callable[[Contributions], Contributions]:
     """Enter a metric that `combine` makes of the sums of per-sample contributions, B x P.
 
-    unit: a function of moments and head that what it makes is divided by.
+    width: P, at most. unit: a function of moments and head that what it makes is divided by.
     """
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
@@ -127,7 +128,7 @@ def total_metric(
         seen = checked(contributions, "a row of numbers a sample")
         made = checked(combine, "one number", of=contributions)
         described = described_by(contributions, entry)
-        enter_metric(_in_units(_of_contributions(described, seen, made, MOST_TOTALS), unit))
+        enter_metric(_in_units(_of_contributions(described, seen, made, width), unit))
         return contributions
 
     return enter
