@@ -1,7 +1,7 @@
 """The second sweep over the rows: with the class means known, all sums that metrics are functions of."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import add, iadd
 
@@ -25,7 +25,7 @@ PLACES = 2**20  # coordinates that are kept until the logits are looked at
 
 @dataclass(frozen=True)
 class Kept:
-    """Numbers kept of every sample, in the order of the rows; adding puts one after the other.
+    """Numbers kept of samples, in the order of the rows.
 
     span, direction_span: what each sample adds to `SpanSums.inside` and `SpanSums.distance`.
     """
@@ -34,18 +34,25 @@ class Kept:
     span: Float64[Tensor, "N 2"] | None = None
     direction_span: Float64[Tensor, "N 2"] | None = None
 
-    def __add__(self, other: "Kept") -> "Kept":
-        columns = {name: joined(column, other.columns[name]) for name, column in self.columns.items()}
-        spans = (
-            None if mine is None or theirs is None else torch.cat([mine, theirs])
-            for mine, theirs in ((self.span, other.span), (self.direction_span, other.direction_span))
+    @classmethod
+    def joined(cls, parts: Sequence["Kept"]) -> "Kept":
+        """One after the other, all at once."""
+        columns = {name: _joined([part.columns[name] for part in parts]) for name in parts[0].columns}
+        spans = [part.span for part in parts if part.span is not None]
+        direction_spans = [part.direction_span for part in parts if part.direction_span is not None]
+        return cls(
+            columns,
+            torch.cat(spans) if spans else None,
+            torch.cat(direction_spans) if direction_spans else None,
         )
-        return Kept(columns, *spans)
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Everything the sweep sums, and what it keeps; spreads are None where they follow from what is known before."""
+    """Everything the sweep sums, and what it keeps; spreads are None where they follow from what is known before.
+
+    parts: what is kept, a part for each block until they are joined.
+    """
 
     spreads: Float64[Tensor, " K"] | None
     direction_spreads: Float64[Tensor, " K"] | None
@@ -53,7 +60,13 @@ class Gathered:
     direction_span: SpanSums | None
     scatter: Float64[Tensor, "D D"] | None
     totals: Mapping[str, Outcome]
-    kept: Kept
+    parts: tuple[Kept, ...]
+
+    @property
+    def kept(self) -> Kept:
+        """What is kept of all samples."""
+        (kept,) = self.parts
+        return kept
 
     def __add__(self, other: "Gathered") -> "Gathered":
         return self._sum(other, add)
@@ -69,7 +82,7 @@ class Gathered:
             _both(plus, self.direction_span, other.direction_span),
             _both(plus, self.scatter, other.scatter),
             {name: added(total, other.totals[name]) for name, total in self.totals.items()},
-            self.kept + other.kept,
+            self.parts + other.parts,
         )
 
 
@@ -86,10 +99,10 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
         if wanted.direction_span and summary.means.directions_are_loose:
             _ = summary.means.directions.single
     if wanted.nothing and summary.means.features_are_loose and summary.means.directions_are_loose:
-        return Gathered(None, None, None, None, None, {}, Kept())
+        return Gathered(None, None, None, None, None, {}, (Kept(),))
     gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
-    return gathered
+    return replace(gathered, parts=(Kept.joined(gathered.parts),))
 
 
 def moments_of(representation: Representation, gathered: Gathered) -> ClassMoments:
@@ -108,13 +121,6 @@ def within_scatter(representation: Representation) -> Float64[Tensor, "D D"]:
     scatter = gather(representation, Wanted(scatter=True)).scatter
     assert scatter is not None, "it was asked for"
     return mirrored(scatter)
-
-
-def joined(first: Outcome, second: Outcome) -> Outcome:
-    """Both, one after the other, or why there is none."""
-    if isinstance(first, Undefined):
-        return first
-    return second if isinstance(second, Undefined) else torch.cat([first, second])
 
 
 def added(first: Outcome, second: Outcome) -> Outcome:
@@ -207,10 +213,12 @@ class _PointParts:
             None if direction_span is None else direction_span.sums,
             half_product(self.deviations).double() if self.wanted.scatter else None,
             of_samples.totals,
-            Kept(
-                of_samples.joined,
-                None if span is None else span.shares,
-                None if direction_span is None else direction_span.shares,
+            (
+                Kept(
+                    of_samples.joined,
+                    None if span is None else span.shares,
+                    None if direction_span is None else direction_span.shares,
+                ),
             ),
         )
 
@@ -258,10 +266,10 @@ class _SampleParts:
     @property
     def joined(self) -> dict[str, Outcome]:
         """The columns of the block."""
-        return {name: _all_joined(parts) for name, parts in self.columns.items()}
+        return {name: _joined(parts) for name, parts in self.columns.items()}
 
 
-def _all_joined(parts: Sequence[Outcome]) -> Outcome:
+def _joined(parts: Sequence[Outcome]) -> Outcome:
     for part in parts:
         if isinstance(part, Undefined):
             return part

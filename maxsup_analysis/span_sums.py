@@ -71,7 +71,7 @@ class SpanParts:
     def sums(self) -> SpanSums:
         """Over the block."""
         inside, distance = torch.cat(self.parts).sum(0)
-        return SpanSums(inside, distance, self.crossed)
+        return SpanSums(inside, distance, None if self.crossed is None else self.crossed.double().T)
 
     @property
     def shares(self) -> Float64[Tensor, "B 2"] | None:
@@ -81,8 +81,10 @@ class SpanParts:
     def _cross(self) -> None:
         deviations = self.waiting[0] if len(self.waiting) == 1 else torch.cat(self.waiting)
         coordinates = self.group[self.crossed_to : self.seen, : self.span.rank]
-        product = (coordinates.T @ deviations).double().T
-        self.crossed = product if self.crossed is None else self.crossed.add_(product)
+        if self.crossed is None:
+            self.crossed = coordinates.T @ deviations
+        else:
+            torch.addmm(self.crossed, coordinates.T, deviations, out=self.crossed)
         self.waiting.clear()
         self.crossed_to = self.seen
 
