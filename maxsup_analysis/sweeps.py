@@ -4,14 +4,17 @@ Either is given one reader a shard, keeps the results in the order of the shards
 `sums.added`: neither the number of threads nor that of workers changes a number.
 """
 
+import asyncio
 import logging
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import add, iadd
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from maxsup_analysis.errors import InputError
@@ -22,6 +25,7 @@ from maxsup_analysis.version import __version__
 
 if TYPE_CHECKING:
     from distributed import Client
+    from tornado.ioloop import IOLoop
 
 T = TypeVar("T")
 Reader = Callable[[], Rows]
@@ -141,7 +145,11 @@ def _cluster(scheduler: str) -> Iterator["Client"]:
     except ModuleNotFoundError:
         raise InputError(f"--dask needs Dask; install it with `pip install '{PACKAGE}[dask]'`") from None
     try:
-        with _quiet("distributed.client"), _connected(Client, scheduler) as client:
+        with (
+            _quiet("distributed.client"),
+            _running_loop() as loop,
+            _connected(Client, scheduler, loop) as client,
+        ):
             _require_same_version(client)
             yield client
     except KilledWorker as reason:
@@ -165,10 +173,46 @@ def _quiet(name: str) -> Iterator[None]:
         log.setLevel(before)
 
 
-def _connected(client: "type[Client]", scheduler: str) -> "Client":
+@contextmanager
+def _running_loop() -> Iterator["IOLoop"]:
+    """A loop in a thread, which ends with the sweep. That of Dask goes on where there is no scheduler."""
+    from tornado.ioloop import IOLoop
+
+    started: Future[tuple[IOLoop, asyncio.Event]] = Future()
+
+    async def run() -> None:
+        stopped = asyncio.Event()
+        started.set_result((IOLoop.current(), stopped))
+        await stopped.wait()
+
+    thread = Thread(target=lambda: asyncio.run(run()), name="loop of the Dask client", daemon=True)
+    thread.start()
+    loop, stopped = started.result()
+    try:
+        yield loop
+    finally:
+        loop.add_callback(stopped.set)
+        thread.join()
+
+
+def _connected(client: "type[Client]", scheduler: str, loop: "IOLoop") -> "Client":
+    class Closing(client):  # type: ignore[misc, valid-type]
+        """One that is closed at once where it cannot start.
+
+        Left open, Dask closes it when it is collected as garbage, with a lock that the next client may hold at that
+        moment while it waits: for ever, or for ten seconds that end with an AssertionError.
+        """
+
+        def start(self, **options: object) -> None:
+            try:
+                super().start(**options)
+            except BaseException:
+                self.close()
+                raise
+
     address, file = (None, scheduler) if Path(scheduler).is_file() else (scheduler, None)
     try:
-        return client(address, scheduler_file=file, timeout=PATIENCE, set_as_default=False)
+        return Closing(address, scheduler_file=file, timeout=PATIENCE, set_as_default=False, loop=loop)
     except (OSError, ValueError):
         raise InputError(
             f"expected a Dask scheduler at {scheduler} (an address such as tcp://host:8786, or its scheduler "

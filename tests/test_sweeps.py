@@ -1,13 +1,11 @@
 """Tests for sweeps: threads and clusters change no number, keep the order, and say what went wrong in one line."""
 
-import asyncio
 import math
 import os
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import reduce
 from operator import add
@@ -19,7 +17,6 @@ from dask import config
 from distributed import LocalCluster
 from hypothesis import given
 from hypothesis import strategies as st
-from tornado.ioloop import IOLoop
 
 from maxsup_analysis import InputError, Measurements, measure_representation, sweeps
 from maxsup_analysis.feature_store import Batch, ContentKey, StorePlan, write_store
@@ -238,38 +235,15 @@ def test_no_blocks_have_no_sum():
 
 
 @contextmanager
-def running_loop() -> Iterator[IOLoop]:
-    """A loop in a thread of its own; that of Dask has to run within ten seconds, on however busy a machine."""
-    started: Future[tuple[IOLoop, asyncio.Event]] = Future()
-
-    async def run() -> None:
-        stopped = asyncio.Event()
-        started.set_result((IOLoop.current(), stopped))
-        await stopped.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), name="loop of the cluster")
-    thread.start()
-    loop, stopped = started.result()
-    try:
-        yield loop
-    finally:
-        loop.add_callback(stopped.set)
-        thread.join()
-
-
-@contextmanager
 def local_cluster(workers: int) -> Iterator[str]:
     """The address of a scheduler with worker processes of one thread each; ports are free ones."""
-    with running_loop() as loop:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            loop=loop,
-        )
-        with closing(cluster):
-            yield cluster.scheduler_address
+    cluster = LocalCluster(
+        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    )
+    try:
+        yield cluster.scheduler_address
+    finally:
+        cluster.close()
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +318,16 @@ def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch, schedule
         f"expected a Dask scheduler at {scheduler} (an address such as tcp://host:8786, or its scheduler file), "
         "reached none within 1 seconds; start one with `dask scheduler`, and workers with `dask worker ADDRESS`"
     )
+
+
+def test_a_scheduler_that_is_not_there_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(sweeps, "PATIENCE", 1)
+    before = set(threading.enumerate())
+    with pytest.raises(InputError):
+        DaskBlocks(readers(100), "tcp://127.0.0.1:9").total(first_id)
+    assert not [thread.name for thread in threading.enumerate() if thread not in before]
 
 
 def test_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch):
