@@ -14,7 +14,7 @@ from maxsup_analysis.metrics.metric import SampleMetric
 from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import FEWEST, Rows
-from maxsup_analysis.span_sums import SpanParts, SpanSums, span_scatter
+from maxsup_analysis.span_sums import SpanParts, SpanSums, span_scatter, sums_from_scatter
 from maxsup_analysis.symmetric import half_product, mirrored
 from maxsup_analysis.tile import Tile
 from maxsup_analysis.wanted import Wanted
@@ -51,7 +51,7 @@ class Kept:
 class Gathered:
     """Everything the sweep sums, and what it keeps; spreads are None where they follow from what is known before.
 
-    parts: what is kept, a part for each block until they are joined.
+    scatter: its upper half until all is summed. parts: what is kept, a part for each block until they are joined.
     """
 
     spreads: Float64[Tensor, " K"] | None
@@ -100,9 +100,21 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
             _ = summary.means.directions.single
     if wanted.nothing and summary.means.features_are_loose and summary.means.directions_are_loose:
         return Gathered(None, None, None, None, None, {}, (Kept(),))
+    gathered = _swept(representation, wanted)
+    scatter = None if gathered.scatter is None else mirrored(gathered.scatter)
+    span = gathered.span
+    if wanted.span and scatter is not None and span is None:
+        span = sums_from_scatter(summary.span, scatter, representation.precision)
+        # A sweep more, where rounding of the scatter would show.
+        span = _swept(representation, Wanted(span=True)).span if span is None else span
+    return replace(gathered, span=span, scatter=scatter, parts=(Kept.joined(gathered.parts),))
+
+
+def _swept(representation: Representation, wanted: Wanted) -> Gathered:
+    summary = representation.summary
     gathered = representation.blocks.total(partial(_gathered, representation=summary, wanted=wanted))
     assert gathered is not None, "a representation has rows"
-    return replace(gathered, parts=(Kept.joined(gathered.parts),))
+    return gathered
 
 
 def moments_of(representation: Representation, gathered: Gathered) -> ClassMoments:
@@ -112,7 +124,7 @@ def moments_of(representation: Representation, gathered: Gathered) -> ClassMomen
     return ClassMoments(
         _moments(means.features, spreads, gathered.span),
         _moments(means.directions, gathered.direction_spreads, gathered.direction_span),
-        None if gathered.scatter is None else mirrored(gathered.scatter),
+        gathered.scatter,
     )
 
 
@@ -120,7 +132,7 @@ def within_scatter(representation: Representation) -> Float64[Tensor, "D D"]:
     """The pooled within-class scatter, sum_i (h_i - mean of its class)(h_i - mean of its class)^T."""
     scatter = gather(representation, Wanted(scatter=True)).scatter
     assert scatter is not None, "it was asked for"
-    return mirrored(scatter)
+    return scatter
 
 
 def added(first: Outcome, second: Outcome) -> Outcome:
@@ -204,8 +216,7 @@ class _PointParts:
     def gathered(self, of_samples: "_SampleParts") -> Gathered:
         """The sums, with those of metrics of samples."""
         labels, K = self.whole.labels, len(self.whole.representation.class_names)
-        span = self.span if self.wanted.span else None
-        direction_span = self.direction_span
+        span, direction_span = self.span, self.direction_span
         return Gathered(
             None if self.loose else _by_class(self.squares, labels, K),
             None if self.directions_are_loose else _by_class(self.direction_squares, labels, K),

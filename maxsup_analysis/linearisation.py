@@ -150,10 +150,12 @@ def vector_gradient(
     value_of: Callable[[Tensor], Tensor], vector: Float64[Tensor, " P"], *, errors: bool
 ) -> tuple[float, Float64[Tensor, " P"] | None]:
     """Value and, where errors are wanted, gradient of a function of some numbers; zeros where it is constant."""
-    leaf = vector.detach().clone().requires_grad_(errors)
+    if not errors:
+        return value_of(vector).item(), None
+    leaf = vector.detach().clone().requires_grad_()
     value = value_of(leaf)
     if not value.requires_grad:
-        return value.item(), torch.zeros_like(vector) if errors else None
+        return value.item(), torch.zeros_like(vector)
     return value.item(), torch.autograd.grad(value, leaf)[0]
 
 

@@ -40,9 +40,11 @@ class ClusterSums:
     def __iadd__(self, other: "ClusterSums") -> "ClusterSums":
         return ClusterSums(self.counts.add_(other.counts), self.sums.add_(other.sums))
 
-    def of_classes(self, chosen: slice) -> "ClusterSums":
-        """The sums of some classes."""
-        return ClusterSums(self.counts[chosen], self.sums[chosen])
+    def __sub__(self, part: "ClusterSums") -> "ClusterSums":
+        """What is left without a part of the points."""
+        counts = self.counts - part.counts
+        # Where nothing is left, no rounding is either.
+        return ClusterSums(counts, (self.sums - part.sums) * (counts > 0)[:, None])
 
     def means(self, origin: Float64[Tensor, " D"]) -> "ClusterMeans":
         """The mean of each class; zeros, which count 0 says not to look at, where it has no point."""
@@ -68,11 +70,11 @@ class ClassSums:
             *(plus(getattr(self, part.name), getattr(other, part.name)) for part in fields(self))
         )
 
-    def of_classes(self, chosen: slice) -> "ClassSums":
-        """The sums of some classes."""
-        return ClassSums(
-            self.features.of_classes(chosen), self.squares[chosen], self.directions.of_classes(chosen)
-        )
+    def __sub__(self, part: "ClassSums") -> "ClassSums":
+        """What is left without a part of the samples."""
+        features = self.features - part.features
+        squares = (self.squares - part.squares) * (features.counts > 0)
+        return ClassSums(features, squares, self.directions - part.directions)
 
     def means(self, origin: Float64[Tensor, " D"]) -> "ClassMeans":
         """The means of features, which were seen from the origin, and of directions."""
@@ -107,6 +109,16 @@ class ClusterMeans:
     def centred_means(self) -> Float64[Tensor, "K D"]:
         """Class means minus their average, classes weighing equally; exact under a common offset."""
         return self.offsets - self.offsets.mean(0)
+
+    @property
+    def sums(self) -> ClusterSums:
+        """What these are the means of."""
+        return ClusterSums(self.counts, self.offsets * self.counts[:, None])
+
+    @lazy
+    def single_centred(self) -> Float[Tensor, "K D"]:
+        """The same in float32."""
+        return self.centred_means.float()
 
     @lazy
     def pairs(self) -> Pairs:
@@ -156,6 +168,11 @@ class ClassMeans:
     features: ClusterMeans
     squares: Float64[Tensor, " K"]
     directions: ClusterMeans
+
+    @property
+    def sums(self) -> ClassSums:
+        """What these are the means of."""
+        return ClassSums(self.features.sums, self.squares, self.directions.sums)
 
     @lazy
     def fit_single(self) -> bool:

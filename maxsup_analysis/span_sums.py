@@ -11,6 +11,7 @@ from torch import Tensor
 from maxsup_analysis.moments import SpanScatter
 from maxsup_analysis.span import Span
 
+PRECISE = 1e-6  # of sums over samples
 TOGETHER = 1024  # rows of a product of deviations with their coordinates, at most
 
 
@@ -87,6 +88,17 @@ class SpanParts:
             torch.addmm(self.crossed, coordinates.T, deviations, out=self.crossed)
         self.waiting.clear()
         self.crossed_to = self.seen
+
+
+def sums_from_scatter(span: Span, scatter: Float64[Tensor, "D D"], precision: torch.dtype) -> SpanSums | None:
+    """The sums from the whole scatter; None where rounding of its products, in that precision, would show in them.
+
+    A variance v S v sums products that were rounded by some epsilon of the variances S_ii: it shows where they cancel.
+    """
+    variances = ((scatter @ span.basis) * span.basis).sum(0)
+    rounded = torch.finfo(precision).eps * (scatter.diagonal() @ span.basis.square())
+    sums, errors = (torch.stack([one.sum(), (one / span.variances).sum()]) for one in (variances, rounded))
+    return SpanSums(sums[0], sums[1]) if bool((errors <= PRECISE * sums).all()) else None
 
 
 def span_scatter(sums: SpanSums, span: Span) -> SpanScatter:

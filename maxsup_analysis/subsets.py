@@ -61,14 +61,11 @@ class Members:
 
 @dataclass(frozen=True)
 class _Apart:
-    """Rows told apart, which adds: ids, whether each is classified correctly, and the sums of wrong and of right ones.
-
-    sums: of 2 K classes, the wrong samples of each of K and then the right ones.
-    """
+    """Rows told apart, which adds: ids, whether each is classified correctly, and the sums of the wrong ones."""
 
     ids: np.ndarray
     correct: Bool[Tensor, " N"]
-    sums: ClassSums
+    wrong: ClassSums
 
     def __add__(self, other: "_Apart") -> "_Apart":
         return self._sum(other, add)
@@ -78,7 +75,7 @@ class _Apart:
 
     def _sum(self, other: "_Apart", plus: Callable) -> "_Apart":
         ids, correct = np.concatenate([self.ids, other.ids]), torch.cat([self.correct, other.correct])
-        return _Apart(ids, correct, plus(self.sums, other.sums))
+        return _Apart(ids, correct, plus(self.wrong, other.wrong))
 
 
 def part_of(representation: Representation, subset: Subset) -> tuple[Members, Representation]:
@@ -91,8 +88,7 @@ def part_of(representation: Representation, subset: Subset) -> tuple[Members, Re
     if not places.any():
         raise Undefined(f"there are no {SUBSETS[subset]}")
     members = Members(np.sort(apart.ids[places.numpy()]), places)
-    K = len(representation.class_names)
-    own = apart.sums.of_classes(slice(K, 2 * K) if subset == "correct" else slice(K))
+    own = apart.wrong if subset == "wrong" else representation.means.sums - apart.wrong
     blocks = SubsetBlocks(representation.blocks, members.among, with_logits=False)
     means = own.means(representation.means.features.origin)
     return members, Representation(means, blocks, representation.class_names, representation.head)
@@ -106,9 +102,9 @@ def _told_apart(representation: Representation) -> _Apart:
 
 def _block_apart(rows: Rows, representation: Representation) -> _Apart:
     correct = torch.cat([Tile(part, representation).correct for part in rows.tiles(wide=False)]) > 0
+    wrong = Rows(rows.ids, rows.labels, rows.features).take(~correct)
     K, origin = len(representation.class_names), representation.means.features.origin
-    doubled = Rows(rows.ids, rows.labels + K * correct, rows.features)
-    return _Apart(rows.ids, correct, class_sums(doubled, 2 * K, origin))
+    return _Apart(rows.ids, correct, class_sums(wrong, K, origin))
 
 
 def _of_members(rows: Rows, function: Callable[[Rows], T], taken: Callable[[Rows], Rows]) -> T:

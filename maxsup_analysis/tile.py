@@ -293,22 +293,39 @@ class Tile(Remembering):
         return self._of_my_precision(self.representation.direction_span)
 
     @lazy
-    def coordinates(self) -> Float[Tensor, "B R"]:
-        """Deviations along the axes of the span of the class means."""
-        return self.span.along(self.product_deviations)
-
-    @lazy
     def nearest(self) -> Int64[Tensor, " B"]:
         """The class whose mean is nearest; of several equally near, the first."""
-        corners, occupied = self.span.coordinates, self.representation.occupied
         # |h - mu_k|^2 = |h - mu_G|^2 - 2 (h - mu_G) m_k + |m_k|^2, and only the last two depend on k.
-        places = self.coordinates + corners.index_select(0, torch.searchsorted(occupied, self.labels))
-        halves = self.span.halves
+        places, corners, halves = self._among_means
         if not halves.isfinite().all():
             raise Undefined(OUT_OF_RANGE)
         scores = torch.addmm(-halves, places, corners.T)
-        sizes = places.square().sum(1) + 2 * halves.max()
-        return occupied[_largest(scores, sizes, self._nearness)]
+        sizes = torch.linalg.vector_norm(places, dim=1).square_() + 2 * halves.max()
+        return self.representation.occupied[_largest(scores, sizes, self._nearness)]
+
+    @property
+    def _among_means(self) -> tuple[Float[Tensor, "B E"], Float[Tensor, "M E"], Float[Tensor, " M"]]:
+        """Features and class means as seen from the average of these, and half their squared lengths.
+
+        Along the axes of the span where it is known already how samples deviate along these, which are fewer.
+        """
+        known = self.__dict__.get("coordinates")
+        if known is None:
+            means = self.representation.class_means
+            corners = means.centred_means if self.precision == torch.float64 else means.single_centred
+            return self._from_average, corners, corners.square().sum(1) / 2
+        corners = self.span.coordinates
+        own = torch.searchsorted(self.representation.occupied, self.labels)
+        return known + corners.index_select(0, own), corners, self.span.halves
+
+    @property
+    def _from_average(self) -> Float[Tensor, "B D"]:
+        """Features as seen from the average of the class means; in float32 from the start where that is precise."""
+        means = self.representation.class_means
+        average = means.offsets.mean(0)
+        if self.is_single:
+            return self.product_features - (means.origin + average).float()
+        return (self.features - means.origin).sub_(average).to(self.precision)
 
     def _nearness(self, which: Tensor) -> Float64[Tensor, "S M"]:
         """What `nearest` compares, in float64."""

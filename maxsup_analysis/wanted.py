@@ -22,19 +22,18 @@ class Wanted:
     span: bool = False
     direction_span: bool = False
     scatter: bool = False
-    nearest: bool = False
     errors: bool = False
 
     @property
     def places(self) -> bool:
-        """Whether it is wanted where samples lie in the span of the class means."""
-        return self.span or self.nearest
+        """Whether it is wanted where each sample lies in the span of the class means, not only the scatter there."""
+        return self.span and (self.errors or not self.scatter)
 
     @property
     def nothing(self) -> bool:
         """Whether class means alone will do."""
         of_samples = bool(self.totals or self.kept)
-        return not (of_samples or self.places or self.direction_span or self.scatter)
+        return not (of_samples or self.span or self.direction_span or self.scatter)
 
     @classmethod
     def by(cls, metrics: Iterable[Metric], samples: int, *, errors: bool) -> "Wanted":
@@ -53,6 +52,5 @@ class Wanted:
             span="span" in needs,
             direction_span="direction_span" in needs,
             scatter="scatter" in needs,
-            nearest="nearest" in needs,
             errors=errors,
         )
