@@ -20,6 +20,7 @@ from maxsup_analysis.tile import Tile
 from maxsup_analysis.wanted import Wanted
 
 Outcome = Tensor | Undefined
+MANY = 256  # axes, along which it takes long to look at every sample, and whose rounding errors average out
 PLACES = 2**20  # coordinates that are kept until the logits are looked at
 
 
@@ -90,7 +91,7 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
     """One sweep over the rows; none where nothing is left to sum."""
     summary = representation.summary
     # Here, where torch has all of its threads, and once.
-    if wanted.places:
+    if wanted.span:
         _ = summary.span.single
     if wanted.direction_span:
         _ = summary.direction_span.single
@@ -100,10 +101,11 @@ def gather(representation: Representation, wanted: Wanted) -> Gathered:
             _ = summary.means.directions.single
     if wanted.nothing and summary.means.features_are_loose and summary.means.directions_are_loose:
         return Gathered(None, None, None, None, None, {}, (Kept(),))
-    gathered = _swept(representation, wanted)
+    through_scatter = wanted.span and wanted.scatter and not wanted.errors and summary.span.rank >= MANY
+    gathered = _swept(representation, replace(wanted, span=wanted.span and not through_scatter))
     scatter = None if gathered.scatter is None else mirrored(gathered.scatter)
     span = gathered.span
-    if wanted.span and scatter is not None and span is None:
+    if through_scatter and scatter is not None:
         span = sums_from_scatter(summary.span, scatter, representation.precision)
         # A sweep more, where rounding of the scatter would show.
         span = _swept(representation, Wanted(span=True)).span if span is None else span
@@ -184,7 +186,7 @@ class _PointParts:
         self.loose, self.directions_are_loose = means.features_are_loose, means.directions_are_loose
         self.group_size = _group_size(whole, wanted)
         self.span = self.direction_span = None
-        if wanted.places:
+        if wanted.span:
             self.span = SpanParts(whole.span, self.group_size, errors=wanted.errors)
         if wanted.direction_span:
             self.direction_span = SpanParts(whole.direction_span, self.group_size, errors=wanted.errors)
@@ -237,7 +239,7 @@ class _PointParts:
 def _group_size(whole: Tile, wanted: Wanted) -> int:
     """Rows whose places are kept until their logits are looked at."""
     ranks = [1]
-    ranks += [whole.span.rank] if wanted.places else []
+    ranks += [whole.span.rank] if wanted.span else []
     ranks += [whole.direction_span.rank] if wanted.direction_span else []
     return max(min(PLACES // max(ranks), len(whole)), FEWEST)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from maxsup_analysis.moments import SpanScatter
 from maxsup_analysis.span import Span
 
-PRECISE = 1e-6  # of sums over samples
+EPSILONS, PRECISE = 4, 1e-7  # what an entry of the scatter is rounded by, and what sums may be
 TOGETHER = 1024  # rows of a product of deviations with their coordinates, at most
 
 
@@ -93,12 +93,17 @@ class SpanParts:
 def sums_from_scatter(span: Span, scatter: Float64[Tensor, "D D"], precision: torch.dtype) -> SpanSums | None:
     """The sums from the whole scatter; None where rounding of its products, in that precision, would show in them.
 
-    A variance v S v sums products that were rounded by some epsilon of the variances S_ii: it shows where they cancel.
+    A variance v S v has the rounding errors of the S_ij, some epsilons of the variances S_ii: they show where variances
+    cancel, and average out over many axes.
     """
     variances = ((scatter @ span.basis) * span.basis).sum(0)
-    rounded = torch.finfo(precision).eps * (scatter.diagonal() @ span.basis.square())
-    sums, errors = (torch.stack([one.sum(), (one / span.variances).sum()]) for one in (variances, rounded))
-    return SpanSums(sums[0], sums[1]) if bool((errors <= PRECISE * sums).all()) else None
+    rounded = EPSILONS * torch.finfo(precision).eps * (scatter.diagonal() @ span.basis.square())
+    weights = torch.stack([torch.ones_like(variances), 1 / span.variances])
+    inside, distance = weights @ variances
+    errors = torch.linalg.vector_norm(weights * rounded, dim=1)
+    if bool((errors > PRECISE * (weights @ variances)).any()):
+        return None
+    return SpanSums(inside, distance)
 
 
 def span_scatter(sums: SpanSums, span: Span) -> SpanScatter:

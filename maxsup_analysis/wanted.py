@@ -25,11 +25,6 @@ class Wanted:
     errors: bool = False
 
     @property
-    def places(self) -> bool:
-        """Whether it is wanted where each sample lies in the span of the class means, not only the scatter there."""
-        return self.span and (self.errors or not self.scatter)
-
-    @property
     def nothing(self) -> bool:
         """Whether class means alone will do."""
         of_samples = bool(self.totals or self.kept)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maxsup_analysis import gathering
 from maxsup_analysis.estimates import estimate
 from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.metrics import METRICS
@@ -34,7 +35,7 @@ def parts(order: list[int], cuts: set[int]) -> list[torch.Tensor]:
 
 
 def of(features: torch.Tensor, chosen: list[torch.Tensor]) -> Representation:
-    rows = [Rows(p.numpy(), LABELS[p], features[p], HEAD.logits(features[p])) for p in chosen]
+    rows = [Rows(p.numpy(), LABELS[p], features[p], HEAD.logits(features[p].double())) for p in chosen]
     return represent(RowBlocks(tuple(rows)), class_names=tuple("abcd"), head=HEAD)
 
 
@@ -153,11 +154,16 @@ def test_products_in_float32_cost_no_more_than_they_may(dtype: torch.dtype, offs
         rows = Rows(ids, labels, features, torch.from_numpy(data.logits))
         made = represent(RowBlocks((rows,)), class_names=tuple("abcdefgh"))
         assert made.means.features_are_loose == (offset < 5000)
-        found.append(estimate(made, [METRICS["nc1_pinv"], METRICS["d_within"], METRICS["nc4_agreement"]]))
-    assert found[0]["nc1_pinv"].value == pytest.approx(found[1]["nc1_pinv"].value, rel=1e-6)
-    assert found[0]["nc1_pinv"].standard_error == pytest.approx(found[1]["nc1_pinv"].standard_error, rel=1e-5)
-    assert found[0]["d_within"].value == pytest.approx(found[1]["d_within"].value, rel=1e-9)
-    assert found[0]["nc4_agreement"].value == found[1]["nc4_agreement"].value
+        metrics = [METRICS[name] for name in ("nc1_pinv", "d_within", "nc4_agreement")]
+        found.append(estimate(made, metrics))
+        # With the scatter at hand the span is looked at through it, and the nearest mean among features themselves.
+        found.append(estimate(made, [*metrics, METRICS["effective_rank"]], standard_errors=False))
+    errors, wide_errors = found[0]["nc1_pinv"].standard_error, found[2]["nc1_pinv"].standard_error
+    assert errors == pytest.approx(wide_errors, rel=1e-5)
+    for narrow_one, wide_one in ((found[0], found[2]), (found[1], found[2]), (found[3], found[2])):
+        assert narrow_one["nc1_pinv"].value == pytest.approx(wide_one["nc1_pinv"].value, rel=1e-6)
+        assert narrow_one["d_within"].value == pytest.approx(wide_one["d_within"].value, rel=1e-9)
+        assert narrow_one["nc4_agreement"].value == wide_one["nc4_agreement"].value
 
 
 def test_the_slopes_of_the_span_are_its_derivatives():
@@ -182,6 +188,54 @@ def _of_span(means: torch.Tensor, scatter: torch.Tensor) -> tuple[float, float]:
     between = (means.T @ means / len(means)).numpy()
     inverse = np.linalg.pinv(between, rcond=1e-10, hermitian=True)
     return float(np.trace(scatter.numpy() @ between @ inverse)), float(np.trace(scatter.numpy() @ inverse))
+
+
+def sweeps_of(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
+    """What each sweep from now on is asked for; any number of axes is many."""
+    monkeypatch.setattr(gathering, "MANY", 1)
+    asked = []
+    swept = gathering._swept
+    monkeypatch.setattr(gathering, "_swept", lambda rows, wanted: asked.append(wanted) or swept(rows, wanted))
+    return asked
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_span_follows_from_the_scatter(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype):
+    asked = sweeps_of(monkeypatch)
+    representation = of(FEATURES.to(dtype), [torch.arange(N)])
+    found = moments_of(representation, gather(representation, Wanted(span=True, scatter=True)))
+    assert found.scatter is not None and found.features.span_scatter is not None
+    assert asked == [Wanted(scatter=True)] + [Wanted(span=True)] * (dtype == torch.float32)
+    expected = _of_span(found.features.centred_means, found.scatter)
+    tolerance = 1e-12 if dtype == torch.float64 else 1e-6
+    assert float(found.features.span_scatter.inside) == pytest.approx(expected[0], rel=tolerance)
+    assert float(found.features.span_scatter.distance) == pytest.approx(expected[1], rel=tolerance)
+
+
+def test_a_scatter_that_cancels_in_the_span_is_not_looked_at_for_it(monkeypatch: pytest.MonkeyPatch):
+    """All features share a factor that is thirty times as large as what tells classes apart."""
+    rng = np.random.default_rng(0)
+    labels = torch.arange(400) % 3
+    shared = rng.normal(size=(400, 1)) @ np.ones((1, 30))
+    apart = rng.normal(size=(3, 30))
+    apart -= apart.mean(1, keepdims=True)
+    noise = rng.normal(size=(400, 30))
+    noise -= noise.mean(1, keepdims=True)
+    features = torch.from_numpy(shared + 0.03 * (apart[labels] + noise)).float()
+    # Class means without the factor, so that it lies outside of their span but for rounding.
+    for k in range(3):
+        features[labels == k] -= features[labels == k].mean(0).mean()
+    asked = sweeps_of(monkeypatch)
+    measures = []
+    for dtype in (torch.float32, torch.float64):
+        rows = Rows(np.arange(400), labels, features.to(dtype))
+        representation = represent(RowBlocks((rows,)), class_names=tuple("abc"))
+        found = moments_of(representation, gather(representation, Wanted(span=True, scatter=True)))
+        assert found.features.span_scatter is not None
+        measures.append(found.features.span_scatter)
+    assert asked == [Wanted(scatter=True), Wanted(span=True), Wanted(scatter=True)]
+    assert float(measures[0].inside) == pytest.approx(float(measures[1].inside), rel=1e-6)
+    assert float(measures[0].distance) == pytest.approx(float(measures[1].distance), rel=1e-6)
 
 
 def test_an_empty_block_among_others_changes_nothing():
