@@ -110,15 +110,15 @@ class ClusterMeans:
         """Class means minus their average, classes weighing equally; exact under a common offset."""
         return self.offsets - self.offsets.mean(0)
 
-    @property
-    def sums(self) -> ClusterSums:
-        """What these are the means of."""
-        return ClusterSums(self.counts, self.offsets * self.counts[:, None])
-
     @lazy
     def single_centred(self) -> Float[Tensor, "K D"]:
         """The same in float32."""
         return self.centred_means.float()
+
+    @property
+    def sums(self) -> ClusterSums:
+        """What these are the means of."""
+        return ClusterSums(self.counts, self.offsets * self.counts[:, None])
 
     @lazy
     def pairs(self) -> Pairs:

@@ -14,7 +14,7 @@ from maxsup_analysis.sums import Sum, added
 from maxsup_analysis.threads import one_torch_thread
 
 T = TypeVar("T")
-TILE = 2**22  # bytes of a float64 matrix that, with one or two more, stays in the processor's cache
+TILE = 2**22  # bytes of a float64 matrix; in float32 one or two of them stay in the processor's cache
 FEWEST = 16  # rows of a tile, however wide
 
 

@@ -47,7 +47,7 @@ class SpanParts:
         self.seen = self.crossed_to = 0
         self.waiting: list[Tensor] = []
         self.parts: list[Tensor] = []
-        self.crossed: Tensor | None = None
+        self.crossed: Tensor | None = None  # R x D, in the precision of the products: of one block
 
     def add(self, deviations: Float[Tensor, "B D"]) -> None:
         """Take a tile along."""
