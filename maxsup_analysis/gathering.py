@@ -167,10 +167,8 @@ def _gathered(rows: Rows, representation: Representation, wanted: Wanted) -> Gat
             of_samples.look(tile, geometric=True)
         places, start = of_points.end_group(), 0
         for part in group.tiles(wide=False):
-            tile = Tile(part, representation)
-            if places is not None:
-                tile = tile.at(places[start : start + len(part)])
-            of_samples.look(tile, geometric=False)
+            known = None if places is None else places[start : start + len(part)]
+            of_samples.look(Tile(part, representation, known), geometric=False)
             start += len(part)
     return of_points.gathered(of_samples)
 

@@ -106,13 +106,23 @@ class ClusterMeans:
         return torch.linalg.vector_norm(self.means, dim=1)
 
     @lazy
+    def average(self) -> Float64[Tensor, " D"]:
+        """The average of the class means, classes weighing equally, as seen from the origin."""
+        return self.offsets.mean(0)
+
+    @lazy
     def centred_means(self) -> Float64[Tensor, "K D"]:
-        """Class means minus their average, classes weighing equally; exact under a common offset."""
-        return self.offsets - self.offsets.mean(0)
+        """Class means minus their average; exact under a common offset."""
+        return self.offsets - self.average
+
+    @lazy
+    def halves(self) -> Float64[Tensor, " K"]:
+        """Half the squared length of each centred mean."""
+        return self.centred_means.square().sum(1) / 2
 
     @lazy
     def single_centred(self) -> Float[Tensor, "K D"]:
-        """The same in float32."""
+        """The centred means in float32."""
         return self.centred_means.float()
 
     @property

@@ -99,11 +99,8 @@ def sums_from_scatter(span: Span, scatter: Float64[Tensor, "D D"], precision: to
     variances = ((scatter @ span.basis) * span.basis).sum(0)
     rounded = EPSILONS * torch.finfo(precision).eps * (scatter.diagonal() @ span.basis.square())
     weights = torch.stack([torch.ones_like(variances), 1 / span.variances])
-    inside, distance = weights @ variances
-    errors = torch.linalg.vector_norm(weights * rounded, dim=1)
-    if bool((errors > PRECISE * (weights @ variances)).any()):
-        return None
-    return SpanSums(inside, distance)
+    sums, errors = weights @ variances, torch.linalg.vector_norm(weights * rounded, dim=1)
+    return None if bool((errors > PRECISE * sums).any()) else SpanSums(*sums)
 
 
 def span_scatter(sums: SpanSums, span: Span) -> SpanScatter:

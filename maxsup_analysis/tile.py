@@ -26,18 +26,17 @@ ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
 
 @dataclass(frozen=True)
 class Tile(Remembering):
-    """B samples of a representation; everything is computed once, when a metric asks for it."""
+    """B samples of a representation; everything is computed once, when a metric asks for it.
+
+    coordinates: where samples lie in the span of the class means, from their own, where that is known.
+    """
 
     rows: Rows
     representation: Representation
+    coordinates: Float[Tensor, "B R"] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def at(self, coordinates: Float[Tensor, "B R"]) -> "Tile":
-        """The same, where it is known already where its samples lie in the span of the class means."""
-        self.__dict__["coordinates"] = coordinates
-        return self
 
     @property
     def labels(self) -> Int64[Tensor, " B"]:
@@ -309,30 +308,27 @@ class Tile(Remembering):
 
         Along the axes of the span where it is known already how samples deviate along these, which are fewer.
         """
-        known = self.__dict__.get("coordinates")
-        if known is None:
+        if self.coordinates is None:
             means = self.representation.class_means
             corners = means.centred_means if self.precision == torch.float64 else means.single_centred
-            return self._from_average, corners, corners.square().sum(1) / 2
+            return self._from_average, corners, means.halves.to(self.precision)
         corners = self.span.coordinates
         own = torch.searchsorted(self.representation.occupied, self.labels)
-        return known + corners.index_select(0, own), corners, self.span.halves
+        return self.coordinates + corners.index_select(0, own), corners, self.span.halves
 
     @property
     def _from_average(self) -> Float[Tensor, "B D"]:
         """Features as seen from the average of the class means; in float32 from the start where that is precise."""
         means = self.representation.class_means
-        average = means.offsets.mean(0)
         if self.is_single:
-            return self.product_features - (means.origin + average).float()
-        return (self.features - means.origin).sub_(average).to(self.precision)
+            return self.product_features - (means.origin + means.average).float()
+        return (self.features - means.origin).sub_(means.average).to(self.precision)
 
     def _nearness(self, which: Tensor) -> Float64[Tensor, "S M"]:
         """What `nearest` compares, in float64."""
         means = self.representation.class_means
-        points = (self.rows.features[which].double() - means.origin) - means.offsets.mean(0)
-        centred = means.centred_means
-        return points @ centred.T - centred.square().sum(1) / 2
+        points = (self.rows.features[which].double() - means.origin) - means.average
+        return points @ means.centred_means.T - means.halves
 
     def _of_my_precision(self, span: Span) -> Span:
         return span if self.precision == torch.float64 else span.single

@@ -141,11 +141,14 @@ def test_directions_have_length_one_at_any_scale(scale: float):
         (torch.float16, 50.0),
     ],
 )
-def test_products_in_float32_cost_no_more_than_they_may(dtype: torch.dtype, offset: float):
+def test_products_in_float32_cost_no_more_than_they_may(
+    monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, offset: float
+):
     """The same numbers, stored narrowly and as float64: only deviations for products, and the products, differ.
 
     The class means lie within the samples, almost too far for deviations in float32, and too far.
     """
+    monkeypatch.setattr(gathering, "MANY", 1)
     data = cloud(8, 40, [60] * 8, seed=2)
     narrow = torch.from_numpy(data.features + offset).to(dtype)
     labels, ids = torch.from_numpy(data.labels), np.arange(len(data.labels))
@@ -199,17 +202,35 @@ def sweeps_of(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
     return asked
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_span_follows_from_the_scatter(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype):
+def test_the_span_follows_from_the_scatter(monkeypatch: pytest.MonkeyPatch):
     asked = sweeps_of(monkeypatch)
-    representation = of(FEATURES.to(dtype), [torch.arange(N)])
+    representation = of(FEATURES, [torch.arange(N)])
     found = moments_of(representation, gather(representation, Wanted(span=True, scatter=True)))
     assert found.scatter is not None and found.features.span_scatter is not None
-    assert asked == [Wanted(scatter=True)] + [Wanted(span=True)] * (dtype == torch.float32)
+    assert asked == [Wanted(scatter=True)]
     expected = _of_span(found.features.centred_means, found.scatter)
-    tolerance = 1e-12 if dtype == torch.float64 else 1e-6
-    assert float(found.features.span_scatter.inside) == pytest.approx(expected[0], rel=tolerance)
-    assert float(found.features.span_scatter.distance) == pytest.approx(expected[1], rel=tolerance)
+    assert float(found.features.span_scatter.inside) == pytest.approx(expected[0], rel=1e-12)
+    assert float(found.features.span_scatter.distance) == pytest.approx(expected[1], rel=1e-12)
+
+
+def test_a_scatter_in_float32_does_for_many_axes(monkeypatch: pytest.MonkeyPatch):
+    """Against every sample's deviation, in float64."""
+    data = cloud(300, 320, [5] * 300, seed=4)
+    features, labels = torch.from_numpy(data.features).float(), torch.from_numpy(data.labels)
+    rows = Rows(np.arange(len(labels)), labels, features)
+    names = tuple(map(str, range(300)))
+    asked = sweeps_of(monkeypatch)
+    representation = represent(RowBlocks((rows,)), class_names=names)
+    found = moments_of(representation, gather(representation, Wanted(span=True, scatter=True)))
+    assert asked == [Wanted(scatter=True)] and found.features.span_scatter is not None
+    wide = features.numpy().astype(np.float64)
+    means = np.stack([wide[data.labels == k].mean(0) for k in range(300)])
+    deviations, centred = wide - means[data.labels], means - means.mean(0)
+    values, axes = np.linalg.eigh(centred.T @ centred / 300)
+    inside = (deviations @ axes[:, -299:]) ** 2
+    distance = float((inside / values[-299:]).sum())
+    assert float(found.features.span_scatter.inside) == pytest.approx(float(inside.sum()), rel=1e-7)
+    assert float(found.features.span_scatter.distance) == pytest.approx(distance, rel=1e-6)
 
 
 def test_a_scatter_that_cancels_in_the_span_is_not_looked_at_for_it(monkeypatch: pytest.MonkeyPatch):

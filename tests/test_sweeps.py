@@ -320,9 +320,7 @@ def test_a_scheduler_that_is_not_there(monkeypatch: pytest.MonkeyPatch, schedule
     )
 
 
-def test_a_scheduler_that_is_not_there_leaves_no_thread(
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_a_scheduler_that_is_not_there_leaves_no_thread(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sweeps, "PATIENCE", 1)
     before = set(threading.enumerate())
     with pytest.raises(InputError):
