@@ -12,6 +12,7 @@ from maxsup_analysis.containers.contents import Contents, Node, Object, Record, 
 from maxsup_analysis.containers.files import Window, confined
 from maxsup_analysis.containers.kinds import refuse_folder
 from maxsup_analysis.containers.pickles import Call, read_pickle
+from maxsup_analysis.containers.pieces import joined
 from maxsup_analysis.containers.single import read_file
 from maxsup_analysis.containers.tensors import TENSOR_LIMIT
 from maxsup_analysis.containers.torch_files import read_torch_zip
@@ -99,12 +100,7 @@ def _read_sharded(folder: Path, index: str) -> Contents:
         str(name): _moved(read_file(confined(folder, str(name))), str(name))
         for name in set(weight_map.values())
     }
-    tensors = {name: shard.tensors for name, shard in shards.items()}
-    tree: dict[str, Node] = {}
-    for key, name in weight_map.items():
-        if key not in tensors[str(name)]:
-            raise InputError(f"its {index} says that {key[:80]!r} is in {str(name)[:60]!r}, where it is not")
-        tree[key] = tensors[str(name)][key]
+    tree = _listed(index, weight_map, {name: shard.tensors for name, shard in shards.items()})
     return Contents(
         f"shards with an index ({len(shards)})",
         tree,
@@ -112,6 +108,25 @@ def _read_sharded(folder: Path, index: str) -> Contents:
         tuple(dict.fromkeys(name for shard in shards.values() for name in shard.foreign)),
         tuple(dict.fromkeys(warning for shard in shards.values() for warning in shard.warnings)),
     )
+
+
+def _listed(
+    index: str, weight_map: Mapping[str, object], tensors: Mapping[str, Mapping[str, StoredTensor]]
+) -> dict[str, Node]:
+    """The tensors of all shards; each is in the one file where the index says, and the index knows all of them."""
+    tree: dict[str, Node] = {}
+    for key, name in weight_map.items():
+        if key not in tensors[str(name)]:
+            raise InputError(f"its {index} says that {key[:80]!r} is in {str(name)[:60]!r}, where it is not")
+        tree[key] = tensors[str(name)][key]
+    for name, held in tensors.items():
+        other = next((key for key in held if weight_map.get(key) != name), None)
+        if other is not None:
+            raise InputError(
+                f"its {name[:60]!r} holds {other[:80]!r}, which {index} does not say; copy the folder again, all "
+                "files from one source"
+            )
+    return tree
 
 
 def _read_distributed(folder: Path) -> Contents:
@@ -134,7 +149,7 @@ def _read_distributed(folder: Path) -> Contents:
         if not pieces:
             raise InputError(f"the bytes of {str(name)[:80]!r} are not in the folder; copy the whole folder")
         records += [record for _, (_, checked) in pieces for record in checked]
-        tree[str(name)] = _joined(shape, [(position, piece) for position, (piece, _) in pieces], str(name))
+        tree[str(name)] = joined(shape, [(position, piece) for position, (piece, _) in pieces], str(name))
     nested = _nested(tree, metadata.get("planner_data"))
     return Contents("torch.distributed checkpoint", nested, tuple(records))
 
@@ -200,23 +215,3 @@ def _piece(folder: Path, info: Mapping) -> tuple[StoredTensor, tuple[Record, ...
     if len(tensors) != 1:
         raise InputError(f"a piece of its file {name[:60]!r} holds {len(tensors)} tensors, expected one")
     return tensors[0], contents.records
-
-
-def _joined(
-    shape: tuple[int, ...], pieces: list[tuple[tuple[int, ...], StoredTensor]], name: str
-) -> StoredTensor:
-    """One tensor of all of its pieces, which have to cover it exactly."""
-    first = pieces[0][1]
-    if len(pieces) == 1 and first.shape == shape:
-        return first
-    inside = all(
-        len(position) == len(piece.shape) == len(shape)
-        and all(a + b <= c for a, b, c in zip(position, piece.shape, shape, strict=True))
-        for position, piece in pieces
-    )
-    whole = StoredTensor(first.dtype, shape, first.stride, first.record, parts=tuple(pieces))
-    corners = {position for position, _ in pieces}
-    sound = inside and sum(piece.size for _, piece in pieces) == whole.size and len(corners) == len(pieces)
-    if not sound or any(piece.dtype != first.dtype for _, piece in pieces):
-        raise InputError(f"the pieces of {name[:80]!r} do not make a tensor of shape {shape}")
-    return whole
