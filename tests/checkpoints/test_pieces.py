@@ -4,7 +4,7 @@ import io
 import json
 import pickle
 import random
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,7 @@ def test_boxes_are_counted_right():
     for _ in range(3000):
         shape = tuple(rng.randint(1, 3) for _ in range(rng.randint(1, 3)))
         cuts = [sorted({0, length, rng.randint(0, length)}) for length in shape]
-        edges = [list(zip(cut, cut[1:], strict=False)) for cut in cuts]
+        edges = [list(pairwise(cut)) for cut in cuts]
         boxes = [(tuple(a for a, _ in box), tuple(b - a for a, b in box)) for box in product(*edges)]
         if rng.random() < 0.7:
             position = tuple(rng.randrange(length) for length in shape)
