@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.geometry import TransformersGeometry
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+CONVENTIONS = ("torchvision", "transformers", "transformers with Pillow")
+# Beyond what any image classifier is published for; larger ones would fill the memory.
+MOST_SIDE = 4096
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -20,17 +25,24 @@ class Preprocessing:
     """Resize, centre crop, scale to 0..1, normalise by channel.
 
     size: channels, height, width of what the model sees.
-    resize: length of the shorter side before the crop; None leaves images as they are (they have the size).
+    resize: length of the shorter side before the crop, or height and width that every image is brought to;
+        None leaves images as they are (they have the size).
+    convention: whose arithmetic resizes and crops.
+    bgr: the model sees blue first; mean and std are in the order that it sees.
     """
 
     size: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    resize: int | None = None
+    resize: int | tuple[int, int] | None = None
     interpolation: str = "bilinear"
+    convention: str = "torchvision"
+    bgr: bool = False
 
     def __post_init__(self) -> None:
-        if not self.size[0] == len(self.mean) == len(self.std) or min(self.size) < 1 or 0 in self.std:
+        finite = all(map(isfinite, (*self.mean, *self.std)))
+        sound = self.size[0] == len(self.mean) == len(self.std) and min(self.size) > 0 and 0 not in self.std
+        if not sound or not finite:
             raise InputError(
                 f"expected a mean and a deviation (not 0) for each of {self.size[0]} channels, got mean "
                 f"{self.mean} and std {self.std}; give --mean and --std"
@@ -39,16 +51,28 @@ class Preprocessing:
             raise InputError(
                 f"expected an interpolation of {', '.join(INTERPOLATIONS)}, got {self.interpolation!r}"
             )
-        if self.resize is not None and self.resize < 1:
+        if self.convention not in CONVENTIONS:
+            raise InputError(f"expected a convention of {', '.join(CONVENTIONS)}, got {self.convention!r}")
+        if self.resize is not None and min(self._resized_to) < 1:
             raise InputError(f"expected a length above 0 to resize to, got {self.resize}")
 
     def __str__(self) -> str:
         channels, height, width = self.size
-        resized = (
-            f"resize {self.resize} ({self.interpolation}), crop {height} x {width}, " if self.resize else ""
-        )
+        whole = " x ".join(map(str, self._resized_to))
+        how = self.interpolation + ("" if self.convention == "torchvision" else f", as {self.convention}")
+        resized = f"resize {whole} ({how}), crop {height} x {width}, " if self.resize else ""
         sized = resized or f"{channels} x {height} x {width} as they are, "
-        return f"{sized}mean {_numbers(self.mean)}, std {_numbers(self.std)}"
+        order = ", blue first" if self.bgr else ""
+        return f"{sized}mean {_numbers(self.mean)}, std {_numbers(self.std)}{order}"
+
+    @property
+    def shorter_side(self) -> int | None:
+        """The length that the shorter side is resized to; None where the shape of an image does not matter."""
+        return self.resize if isinstance(self.resize, int) else None
+
+    @property
+    def _resized_to(self) -> tuple[int, ...]:
+        return self.resize if isinstance(self.resize, tuple) else (self.resize or 0,)
 
     def normalised(
         self, images: "Float[Tensor, 'B C H W'] | UInt8[Tensor, 'B C H W']"
@@ -59,6 +83,7 @@ class Preprocessing:
         mean, std = (
             torch.tensor(values, device=images.device).view(1, -1, 1, 1) for values in (self.mean, self.std)
         )
+        images = images.flip(1) if self.bgr else images
         if images.dtype != torch.uint8:
             return (images - mean).div_(std)
         # A tensor: CUDA multiplies by the reciprocal of a number, which rounds differently.
@@ -70,16 +95,16 @@ class Preprocessing:
         """From a PIL image to bytes of the size that a model sees, C H W: grey if need be, resize, centre crop."""
         from torchvision import transforms
 
-        return transforms.Compose([*self._steps, transforms.PILToTensor()])
+        if self.convention == "torchvision":
+            return transforms.Compose([*self._steps, transforms.PILToTensor()])
+        pillow, grey = self.convention != "transformers", self.size[0] == 1
+        return TransformersGeometry(self.resize, self.size[1:], self.interpolation, grey, pillow)
 
     @property
     def transform(self) -> "Callable[[Image], Tensor]":
         """From a PIL image to what the model sees: that of `geometry`, normalised."""
-        from torchvision import transforms
-
-        return transforms.Compose(
-            [*self._steps, transforms.ToTensor(), transforms.Normalize(self.mean, self.std)]
-        )
+        geometry = self.geometry
+        return lambda image: self.normalised(geometry(image).unsqueeze(0)).squeeze(0)
 
     @property
     def _steps(self) -> "list[Callable[[Image], Image]]":
@@ -98,13 +123,15 @@ class Preprocessing:
         return replace(self, resize=int(max(self.size[1:]) / fraction))
 
     def to_plain(self) -> dict[str, object]:
-        """As JSON."""
+        """As JSON; what every file did before there was a choice is left out."""
         return {
             "size": list(self.size),
-            "resize": self.resize,
+            "resize": list(self.resize) if isinstance(self.resize, tuple) else self.resize,
             "interpolation": self.interpolation,
             "mean": list(self.mean),
             "std": list(self.std),
+            **({"convention": self.convention} if self.convention != "torchvision" else {}),
+            **({"bgr": True} if self.bgr else {}),
         }
 
 
@@ -136,26 +163,44 @@ class Overrides:
         }  # fmt: skip
         if self.image_size is not None:
             given["size"] = (len(self.mean or found.mean), self.image_size, self.image_size)
-            fraction = max(found.size[1:]) / found.resize if found.resize else 1.0
-            given.setdefault("resize", round(self.image_size / fraction))
+            scale = self.image_size / max(found.size[1:])
+            given.setdefault("resize", _scaled(found.resize, scale) if found.resize else self.image_size)
         changed = replace(found, **given)  # type: ignore[arg-type]
         return changed if self.crop_fraction is None else changed.with_crop_fraction(self.crop_fraction)
 
 
 def preprocessing_of(plain: Mapping[str, object]) -> Preprocessing:
-    """The preprocessing that `to_plain` wrote; raises InputError where it is incomplete."""
+    """The preprocessing that `to_plain` wrote; raises InputError where it is incomplete or too large."""
     try:
         size, mean, std = (tuple(plain[name]) for name in ("size", "mean", "std"))  # type: ignore[arg-type]
         resize = plain.get("resize")
+        _require_sides([*size, *(resize if isinstance(resize, list) else [resize or 1])])
         return Preprocessing(
             size,
             mean,
             std,
-            resize if isinstance(resize, int) else None,
+            tuple(resize) if isinstance(resize, list) else resize if isinstance(resize, int) else None,  # type: ignore[arg-type]
             str(plain.get("interpolation", "bilinear")),
+            str(plain.get("convention", "torchvision")),
+            plain.get("bgr") is True,
         )
-    except (KeyError, TypeError, ValueError) as reason:
+    except (KeyError, TypeError, ValueError, OverflowError) as reason:
         raise InputError(f"preprocessing is described incompletely ({reason})") from None
+
+
+def _require_sides(sides: list[object]) -> None:
+    for side in sides:
+        if type(side) is not int or not 1 <= side <= MOST_SIDE:
+            raise InputError(
+                f"expected sides of images from 1 to {MOST_SIDE}, got {str(side)[:20]}; say it with "
+                "--image-size"
+            )
+
+
+def _scaled(resize: int | tuple[int, int], scale: float) -> int | tuple[int, int]:
+    if isinstance(resize, tuple):
+        return round(resize[0] * scale), round(resize[1] * scale)
+    return round(resize * scale)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

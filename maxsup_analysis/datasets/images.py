@@ -152,7 +152,7 @@ class ImageReader:
         if isinstance(image, Tensor):
             return self._of_right_size(image), False
         with image:
-            require_room(image, self.preprocessing.resize)
+            require_room(image, self.preprocessing.shorter_side)
             return self.geometry(in_rgb(image)), is_rotated(image)
 
     def _of_right_size(self, values: Tensor) -> Tensor:
