@@ -1,33 +1,20 @@
 """Which of the tensors in a container are the weights of the classifier, and what they are called without wrappers."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from maxsup_analysis.containers import Contents, Node, Object, StoredTensor
-from maxsup_analysis.containers.contents import entries_of, tensors_in
+from maxsup_analysis.containers import Contents, StoredTensor
+from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.state_dicts import EMA_PARTS, Candidate, Tensors, candidates_in, evaluates_average
 
-Tensors = Mapping[str, StoredTensor]
-
-# Preferred places of weights, the first first; "" is the top of the file.
-RAW_PLACES = (
-    "", "state_dict", "model", "model_state_dict", "net", "network", "params", "module", "teacher", "student",
-    "state_dict_best", "trunk", "backbone",
-)  # fmt: skip
-EMA_PLACES = (
-    "state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema", "params_ema", "model_ema_state_dict",
-)  # fmt: skip
-NOT_WEIGHTS = re.compile(
-    r"optim|sched|scaler|loops|callbacks|rng|random_state|criterion|hyper_param|hparams|message_hub|meters|^amp$|^opt$"
-    r"|loss|^args$|^config$|^meta$|^dls$|__metadata__|datamodule|^heads$|buffer_names|param_shapes"
-)
 # Parts of a name that a wrapper adds, wherever they stand.
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
 PREFIXES = frozenset({
     "model", "net", "network", "backbone", "encoder", "teacher", "student", "ema_model", "online_encoder",
-    "encoder_q", "base_encoder", "visual", "_feature_blocks", "classifier_model",
-})  # fmt: skip
+    "encoder_q", "base_encoder", "visual", "_feature_blocks", "classifier_model", "online_model",
+}) | EMA_PARTS  # fmt: skip
 # Which of several towers is the classifier's: where the first is there, the others are not.
 SIBLINGS = {
     "encoder_q": ("encoder_k", "queue", "queue_ptr"),
@@ -40,17 +27,21 @@ EXTRA = re.compile(
     r"(\w*_)?(acc|accuracy|acc1|acc5|top1|top5|metrics?|auroc|f1|ece)(_\w*)?"
 )
 COUNTERS = frozenset({"total_ops", "total_params", "n_averaged"})
-REFUSED = {"lora_A": "LoRA adapters", "_packed_params": "quantised weights", "qweight": "quantised weights"}
+QUANTISED = "quantised weights"
+# Parts of names that tell weights of another kind -> what they are, and what to do.
+REFUSED = {
+    "lora_A": ("LoRA adapters", "merge them into the model and save that"),
+    "_flat_param": ("flattened weights of FSDP", "save the model with StateDictType.FULL_STATE_DICT"),
+    "flat_param": ("flattened weights of FSDP", "save the model with StateDictType.FULL_STATE_DICT"),
+} | dict.fromkeys(
+    ("_packed_params", "qweight", "qzeros", "SCB", "quant_map", "absmax", "weight_scale", "weight_scale_inv", "_scale",
+     "weight_zero_point", "weight:_data", "weight:_scale", "weight:_qdata"),
+    (QUANTISED, "save the model before quantising it"),
+)  # fmt: skip
+# Types that hold codes of weights, not weights.
+CODES = ("int8", "uint8", "int32")
+MATRICES = ("weight", "_data", "in_proj_weight")
 BESIDE_BACKBONE = re.compile(r"backbone|head|fc|classifier|linear|neck|cls_head|projector")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A state dict in the file: where it stands, and whether it is an average over training."""
-
-    key: str
-    ema: bool
-    tensors: Tensors
 
 
 @dataclass(frozen=True)
@@ -94,68 +85,18 @@ def choose_weights(
 
     Raises InputError where there are none, none of that kind, or names collide without their wrappers.
     """
-    candidates = tuple(sorted(_candidates(contents.tree), key=_rank))
+    candidates = candidates_in(contents.tree)
     if not candidates:
         raise InputError(_nothing(contents))
-    chosen = _chosen(candidates, use_ema, weights_key, averaged=_timm_evaluates_average(contents.tree))
-    for name in chosen.tensors:
-        for part, what in REFUSED.items():
-            if part in name.split("."):
-                raise InputError(f"it holds {what} ({name[:60]!r}); merge them into the model and save that")
+    chosen = _chosen(candidates, use_ema, weights_key, averaged=evaluates_average(contents.tree))
+    chosen.require_read()
+    _require_plain(chosen.tensors)
     if _is_emptied(chosen.tensors):
         raise InputError(
             "its tensors are empty, their contents in shards of DeepSpeed's ZeRO-3; join them with zero_to_fp32.py "
             "and name the file that it writes"
         )
     return _cleaned(chosen, candidates)
-
-
-def _rank(candidate: Candidate) -> tuple[bool, int, int]:
-    last = candidate.key.rpartition(".")[2]
-    order = EMA_PLACES if candidate.ema else RAW_PLACES
-    return candidate.ema, order.index(last) if last in order else len(order), candidate.key.count(".")
-
-
-def _candidates(tree: Node, path: str = "") -> Iterator[Candidate]:
-    """Every state dict below; mmengine, known by its `message_hub`, writes average and raw under swapped names."""
-    entries = entries_of(tree)
-    if is_state_dict(entries):
-        ema = path.rpartition(".")[2] in EMA_PLACES
-        yield Candidate(path, ema, {name: t for name, t in entries.items() if isinstance(t, StoredTensor)})
-        return
-    joined = _joined(entries)
-    if joined:
-        yield Candidate(path, path.rpartition(".")[2] in EMA_PLACES, joined)
-        return
-    for name, entry in entries.items():
-        if isinstance(entry, Mapping | Object) and not NOT_WEIGHTS.search(name.lower()):
-            for found in _candidates(entry, f"{path}.{name}" if path else name):
-                yield replace(found, ema=not found.ema) if "message_hub" in entries else found
-
-
-def is_state_dict(entries: Mapping[str, Node]) -> bool:
-    """Whether these are weights by name: `layer.weight`, or the weight and bias of one layer."""
-    names = [name for name, entry in entries.items() if isinstance(entry, StoredTensor)]
-    return any("." in name.strip(".") for name in names) or {"weight"} <= set(names) <= {"weight", "bias"}
-
-
-def _joined(entries: Mapping[str, Node]) -> dict[str, StoredTensor] | None:
-    """A body and a head that are kept apart, as one."""
-    bodies = [
-        name
-        for name in ("feat_model", "features", "backbone")
-        if is_state_dict(entries_of(entries.get(name)))
-    ]
-    heads = [name for name in ("classifier", "fc", "head") if is_state_dict(entries_of(entries.get(name)))]
-    if len(bodies) != 1 or len(heads) != 1:
-        return None
-    body, head = dict(tensors_in(entries[bodies[0]])), dict(tensors_in(entries[heads[0]]))
-    return body | {f"{heads[0]}.{name.removeprefix('module.')}": tensor for name, tensor in head.items()}
-
-
-def _timm_evaluates_average(tree: Node) -> bool:
-    entries = entries_of(tree)
-    return "state_dict_ema" in entries and "arch" in entries
 
 
 def _chosen(
@@ -185,6 +126,17 @@ def _nothing(contents: Contents) -> str:
             "or its place in the file with --weights-key"
         )
     return f"it holds no weights (at the top: {names}); name a checkpoint"
+
+
+def _require_plain(tensors: Tensors) -> None:
+    """Raise InputError for adapters, flattened shards, and codes of quantised weights, which are no weights."""
+    for name, tensor in tensors.items():
+        last = name.rpartition(".")[2]
+        what, advice = next((said for part, said in REFUSED.items() if part in name.split(".")), ("", ""))
+        if tensor.dtype in CODES and sum(length > 1 for length in tensor.shape) > 1 and last in MATRICES:
+            what, advice = f"{QUANTISED} ({tensor.dtype})", "save the model before quantising it"
+        if what:
+            raise InputError(f"it holds {what}, such as {name[:60]!r}; {advice}")
 
 
 def _is_emptied(tensors: Tensors) -> bool:

@@ -69,6 +69,9 @@ class Object:
     arguments: tuple[Any, ...] = ()
 
 
+# How the name of an Object begins that stands for a tensor whose numbers are not there, or not as they are.
+UNREAD_TENSOR = "tensor, not read: "
+
 Scalar = None | bool | int | float | str
 # Mappings and tuples hold nodes again, which an alias that is checked at run time cannot say.
 Node = Scalar | StoredTensor | Object | Mapping[str, Any] | tuple[Any, ...]
@@ -107,6 +110,13 @@ class Contents:
 def records_of(tensor: StoredTensor) -> tuple[Record, ...]:
     """The records that a tensor's bytes lie in."""
     return tuple(part.record for _, part in tensor.parts) or (tensor.record,)
+
+
+def unread_tensor(node: Node) -> str | None:
+    """What kind of tensor an Object stands for whose numbers are not read; None for everything else."""
+    if isinstance(node, Object) and node.name.startswith(UNREAD_TENSOR):
+        return node.name.removeprefix(UNREAD_TENSOR)
+    return None
 
 
 def entries_of(node: Node) -> Mapping[str, Node]:

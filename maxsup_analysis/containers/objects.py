@@ -1,14 +1,13 @@
 """From what a pickle asks for to what it means: tensors, arrays, modules, and objects that stay notes."""
 
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from maxsup_analysis.containers.contents import ITEM_SIZES, Node, Object, Record, StoredTensor
+from maxsup_analysis.containers.contents import ITEM_SIZES, UNREAD_TENSOR, Node, Object, Record, StoredTensor
+from maxsup_analysis.containers.numpy_values import inline_record, numpy_dtype, numpy_number
 from maxsup_analysis.containers.pickles import Call, Name, Reference, Span
 from maxsup_analysis.containers.tensors import (
     NAME_LIMIT,
-    NUMPY_DTYPES,
     STORAGES,
     TENSOR_LIMIT,
     dtype_name,
@@ -20,12 +19,6 @@ from maxsup_analysis.errors import InputError
 NODE_LIMIT = 250_000
 DEPTH_LIMIT = 60
 TEXT_LIMIT = 2_000
-INLINE_LIMIT = 1 << 24
-# struct's letter for one number.
-SCALAR_LETTERS = {
-    "float64": "d", "float32": "f", "float16": "e", "bool": "?", "int64": "q", "int32": "i", "int16": "h",
-    "int8": "b", "uint64": "Q", "uint32": "I", "uint16": "H", "uint8": "B",
-}  # fmt: skip
 # Asked for by every honest checkpoint, and understood here: not worth a word.
 FAMILIAR = frozenset({
     "collections.OrderedDict", "_codecs.encode", "torch.device", "torch.nn.parameter.Parameter", "torch.Tensor",
@@ -34,7 +27,14 @@ FAMILIAR = frozenset({
     "torch.serialization._get_layout", "torch.storage._load_from_bytes",
 })  # fmt: skip
 FAMILIAR_PREFIXES = ("torch._utils._", "torch._tensor._", "torch.storage.", "__torch__.", "numpy.dtypes.")
-WEIGHTLESS = ("_rebuild_sparse", "_rebuild_meta", "_rebuild_nested", "_rebuild_wrapper")
+# Functions that rebuild a tensor whose numbers do not lie in one storage -> what it is.
+WEIGHTLESS = {
+    "_rebuild_sparse": "sparse", "_rebuild_meta": "without contents (meta)", "_rebuild_nested": "nested",
+    "_rebuild_wrapper": "of a class of its own",
+}  # fmt: skip
+WRAPPER = "torch._utils._rebuild_wrapper_subclass"
+# Classes that hold a part of a tensor, each on its rank.
+PIECEWISE = ("DTensor", "ShardedTensor")
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,13 @@ class Interpreter:
             return REBUILD[short](self, call, depth)
         if short.startswith("_rebuild_qtensor"):
             raise InputError("it holds quantised tensors; save the model before quantising it")
-        if short.startswith(WEIGHTLESS) and name.startswith("torch."):
-            return Object(name)
+        weightless = next((kind for start, kind in WEIGHTLESS.items() if short.startswith(start)), None)
+        if weightless and name.startswith("torch."):
+            return Object(UNREAD_TENSOR + weightless)
         if isinstance(call.name, Name):
             self._note(name)
+        if short in PIECEWISE and name.startswith("torch.distributed."):
+            return Object(UNREAD_TENSOR + name)
         return self._object(name, call, depth)
 
     def _object(self, name: str, call: Call, depth: int) -> Node:
@@ -260,9 +263,37 @@ def _first_argument(reader: Interpreter, call: Call, depth: int) -> Node:
 
 def _from_type(reader: Interpreter, call: Call, depth: int) -> Node:
     """A tensor with attributes of its own: (function, type, arguments, state)."""
-    function, kind, arguments = _arguments(call, 3)[:3]
+    function, kind, arguments, *state = _arguments(call, 3)[:4]
     reader.node(kind, depth)
+    if isinstance(function, Name) and function.name == WRAPPER:
+        return _of_wrapper(reader, kind, arguments, _fields(state[0] if state else None), depth)
     return reader.node(Call(function, arguments), depth)
+
+
+def _fields(state: object) -> dict:
+    """The attributes of an instance: a dictionary, or a pair of one and of that of its slots."""
+    parts = state if isinstance(state, tuple) else (state,)
+    return {name: value for part in parts if isinstance(part, dict) for name, value in part.items()}
+
+
+def _of_wrapper(reader: Interpreter, kind: object, arguments: object, state: dict, depth: int) -> Node:
+    """A tensor around others: the part on this rank where that is the whole of it, else a note of its class."""
+    name = kind.name if isinstance(kind, Name) else "unknown"
+    local = state.get("_local_tensor")
+    shape = arguments[2] if isinstance(arguments, tuple) and len(arguments) > 2 else None
+    if name.startswith("torch.distributed.") and local is not None and not _is_partial_sum(state):
+        found = reader.node(local, depth)
+        if isinstance(found, StoredTensor) and found.shape == _lengths(shape):
+            return found
+    return Object(UNREAD_TENSOR + name[:NAME_LIMIT])
+
+
+def _is_partial_sum(state: dict) -> bool:
+    """Whether ranks hold summands: a placement `Partial` in the state."""
+    spec = state.get("_spec")
+    placements = _fields(spec.state).get("placements") if isinstance(spec, Call) else None
+    kinds = [one.name for one in placements if isinstance(one, Call)] if isinstance(placements, tuple) else []
+    return any(isinstance(kind, Name) and kind.name.endswith("Partial") for kind in kinds)
 
 
 def _lengths_node(reader: Interpreter, call: Call, depth: int) -> Node:
@@ -284,46 +315,24 @@ def _array_of_buffer(reader: Interpreter, call: Call, depth: int) -> Node:
 
 
 def _array_node(reader: Interpreter, data: object, dtype: object, shape: object, *, fortran: bool) -> Node:
-    code, big_endian = _numpy_dtype(dtype)
+    code, big_endian = numpy_dtype(dtype)
     if isinstance(data, str):
         data = data.encode("latin-1", "replace")
     if code is None or not isinstance(data, bytes):
         return Object("numpy.ndarray of objects")
     reader.tensors += 1
     lengths = _lengths(shape)
-    record = reader.where(data) if isinstance(data, Span) else _inline(data)
+    record = reader.where(data) if isinstance(data, Span) else inline_record(data)
     made = StoredTensor(code, lengths, row_major(lengths), record, big_endian=big_endian)
     if fortran:
         made = replace(made, stride=tuple(reversed(row_major(lengths[::-1]))))
     return within_bounds(made)
 
 
-def _inline(data: bytes) -> Record:
-    if len(data) > INLINE_LIMIT:
-        raise InputError(
-            "it keeps its arrays as text (pickle protocol 2); save them as .npz or with pickle protocol 4"
-        )
-    return Record("", 0, len(data), inline=data.decode("latin-1"))
-
-
 def _numpy_scalar(reader: Interpreter, call: Call, depth: int) -> Node:
     """Numpy's `scalar`: (dtype, bytes)."""
     dtype, data = (*_arguments(call, 1), None)[:2]
-    code, big_endian = _numpy_dtype(dtype)
-    letter = SCALAR_LETTERS.get(code or "")
-    if isinstance(data, str):
-        data = data.encode("latin-1", "replace")
-    if letter and isinstance(data, bytes) and len(data) == struct.calcsize("=" + letter):
-        return struct.unpack((">" if big_endian else "<") + letter, data)[0]
-    return Object("numpy.generic")
-
-
-def _numpy_dtype(dtype: object) -> tuple[str | None, bool]:
-    """The dtype's name here, None for one of objects, and whether its bytes are big-endian."""
-    if not isinstance(dtype, Call) or not isinstance(dtype.arguments, tuple) or not dtype.arguments:
-        return None, False
-    order = dtype.state[1] if isinstance(dtype.state, tuple) and len(dtype.state) > 1 else "<"
-    return NUMPY_DTYPES.get(str(dtype.arguments[0])), order == ">"
+    return numpy_number(dtype, data)
 
 
 REBUILD: dict[str, Callable[[Interpreter, Call, int], Node]] = {
