@@ -19,6 +19,14 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Linear(4, 3))
 
 
+def averaged() -> nn.Sequential:
+    """Other weights of the same shapes."""
+    made = net()
+    for parameter in made.parameters():
+        parameter.data *= 0.5
+    return made
+
+
 class EMA(nn.Module):
     """What ema-pytorch's EMA registers, in its order."""
 
@@ -81,8 +89,7 @@ def test_lightning_writes_the_average_where_others_write_the_weights(tmp_path: P
 
 @pytest.mark.parametrize("at", ["top", "under model"])
 def test_ema_pytorch_keeps_both_in_one_state_dict(tmp_path: Path, at: str):
-    plain, average = net(), net()
-    average[1].weight.data *= 0.5
+    plain, average = net(), averaged()
     content = EMA(plain, average, include_online_model=True).state_dict()
     torch.save(content if at == "top" else {"model": content, "step": 3}, tmp_path / "both.pt")
     found = open_checkpoint(tmp_path / "both.pt")
@@ -108,8 +115,7 @@ def test_an_average_alone_is_told_as_one(tmp_path: Path):
 
 def test_an_average_beside_the_network_in_one_module(tmp_path: Path):
     """As a LightningModule with `self.model` and `self.ema_model` has it."""
-    plain, average = net(), net()
-    average[1].weight.data *= 0.5
+    plain, average = net(), averaged()
     content = {f"model.{k}": v for k, v in plain.state_dict().items()}
     content |= {f"ema_model.module.{k}": v for k, v in average.state_dict().items()}
     torch.save({"state_dict": content, "pytorch-lightning_version": "2.6.0"}, tmp_path / "m.ckpt")
@@ -118,8 +124,7 @@ def test_an_average_beside_the_network_in_one_module(tmp_path: Path):
 
 
 def test_the_average_that_lightning_keeps_with_its_callbacks(tmp_path: Path):
-    plain, average = net(), net()
-    average[1].weight.data *= 0.5
+    plain, average = net(), averaged()
     prefixed = [{f"model.{k}": v for k, v in one.state_dict().items()} for one in (plain, average)]
     callbacks = {"StochasticWeightAveraging": {"n_averaged": 3, "average_model_state": prefixed[1]}}
     content = {"state_dict": prefixed[0], "callbacks": callbacks, "pytorch-lightning_version": "2.6.0"}

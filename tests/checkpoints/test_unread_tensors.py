@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 from torch.testing._internal.two_tensor import TwoTensor
@@ -20,7 +21,7 @@ WEIGHT = torch.arange(12.0).view(4, 3)
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory):
     """A mesh of one rank."""
-    store = torch.distributed.FileStore(str(tmp_path_factory.mktemp("store") / "store"), 1)
+    store = FileStore(str(tmp_path_factory.mktemp("store") / "store"), 1)
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield DeviceMesh("cpu", [0])
     torch.distributed.destroy_process_group()
