@@ -67,8 +67,11 @@ def of_lightning(folder: Path, callback: str) -> tuple[Path, Weights, Weights]:
         trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=4))
     path = folder / "kept.ckpt"
     content = torch.load(path, weights_only=True)
-    plain, average = content["current_model_state"], content["state_dict"]
-    return path, *({k.removeprefix("model."): v for k, v in one.items()} for one in (plain, average))
+    return path, unprefixed(content["current_model_state"]), unprefixed(content["state_dict"])
+
+
+def unprefixed(content: Weights) -> Weights:
+    return {name.removeprefix("model."): tensor for name, tensor in content.items()}
 
 
 def same(found: Weights, expected: Weights) -> bool:
