@@ -6,6 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from maxsup_analysis.labels import clean_label
+
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 
 
@@ -29,7 +31,7 @@ def converted(cls: type, name: str, value: object) -> object:
     try:
         found = _as(hint, value)
     except _Misfit:
-        raise ValueError(f"expected {_in_words(hint)} for {name}, got {_shown(value)}") from None
+        raise ValueError(f"expected {_in_words(hint)} for {name}, got {shown(value)}") from None
     for item in fields(cls):
         if item.name == name and "check" in item.metadata:
             item.metadata["check"](found)
@@ -101,6 +103,8 @@ def _in_words(hint: Any) -> str:
     return WORDS.get(hint, str(hint))
 
 
-def _shown(value: object) -> str:
-    words = {True: "true", False: "false"} if isinstance(value, bool) else {}
-    return words.get(value, repr(value)[:60])  # type: ignore[call-overload]
+def shown(value: object) -> str:
+    """A value in the words of the file, as far as fits on a line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return clean_label(repr(value))

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]")
 KEY = re.compile(r"""^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+# Parts of a place that are told apart: a study has none that is deeper.
+DEEPEST = 8
 PART = re.compile(r"""[\w-]+|"[^"]*"|'[^']*'""")
 
 
@@ -20,7 +22,8 @@ def line_of(text: str, *path: str | int) -> int | None:
         3
     """
     lines: dict[tuple[str | int, ...], int] = {}
-    for number, place in _places(text):
+    for number, whole in _places(text):
+        place = whole[:DEEPEST]
         for end in range(1, len(place) + 1):
             lines.setdefault(place[:end], number)
     return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)

@@ -1,7 +1,6 @@
 """A study file to a Study: every key known, every value of its type, every cell possible."""
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -18,14 +17,19 @@ from maxsup_analysis.study.description import (
     Study,
     crossed,
 )
-from maxsup_analysis.study.fields import converted, field_names
-from maxsup_analysis.study.places import line_of
+from maxsup_analysis.study.document import Place, document_of, text_at, wrong
+from maxsup_analysis.study.fields import converted, field_names, shown
 from maxsup_analysis.training import TrainingPlan
 
 T = TypeVar("T")
 SECTIONS = ("title", "description", "train", "factors", "cells", "measure", "compare", "report")
 MOST_CELLS = 10_000
 LIST = "cell"
+# Columns of the tables of results beside the factors.
+COLUMNS = (
+    "failure", "part", "metric", "runs", "factor", "level", "baseline", "combinations", "verdict", "value", "low",
+    "high", "sampling_error", "seed_error", "reason", "other_factor", "other_level",
+)  # fmt: skip
 WORD = re.compile(r"[a-z_]+")
 # What the machine decides, not the study: `--device` says it.
 NOT_IN_A_STUDY = ("device",)
@@ -36,21 +40,12 @@ def read_study(path: Path) -> Study:
 
     Raises InputError naming the file, the line, the key and the nearest valid one.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as reason:
-        detail = reason.strerror if isinstance(reason, OSError) else "it is not UTF-8 text"
-        raise InputError(f"expected a study file at {path}: {detail}; check the path") from None
-    return study_of(text, str(path))
+    return study_of(text_at(path), str(path))
 
 
 def study_of(text: str, name: str = "study.toml") -> Study:
     """As `read_study`, of a text. name: of the file, for the messages."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as reason:
-        raise InputError(f"{name} is not TOML: {reason}; see docs/studies.md") from None
-    return _Reader(text, name, document).study()
+    return _Reader(text, name, document_of(text, name)).study()
 
 
 class _Reader:
@@ -79,15 +74,13 @@ class _Reader:
     def _section(self, name: str, cls: type[T]) -> T:
         return cls(**self._arguments(cls, self._table(self.document.get(name, {}), (name,)), (name,)))
 
-    def _arguments(
-        self, cls: type, given: Mapping[str, object], place: tuple[str | int, ...]
-    ) -> dict[str, object]:
+    def _arguments(self, cls: type, given: Mapping[str, object], place: Place) -> dict[str, object]:
         """The fields that a table sets, of their types."""
         known = [name for name in field_names(cls) if name not in NOT_IN_A_STUDY]
         self._require_known(given, known, place)
         return {key: self._converted(cls, key, value, (*place, key)) for key, value in given.items()}
 
-    def _converted(self, cls: type, key: str, value: object, place: tuple[str | int, ...]) -> object:
+    def _converted(self, cls: type, key: str, value: object, place: Place) -> object:
         try:
             return converted(cls, key, value)
         except ValueError as reason:
@@ -96,6 +89,12 @@ class _Reader:
     def _factors(self) -> list[Factor]:
         """Those of [factors], and the list of [[cells]] as one more."""
         given = self._table(self.document.get("factors", {}), ("factors",))
+        for name in given:
+            if not name.strip() or name in COLUMNS:
+                raise self._wrong(
+                    f"{name!r} cannot be the name of a factor: the tables of results need it; choose another",
+                    ("factors", name),
+                )
         factors = [self._factor(name, levels) for name, levels in given.items()]
         listed = self.document.get("cells", [])
         if not isinstance(listed, list):
@@ -120,7 +119,7 @@ class _Reader:
         table = dict(self._table(cell, place))
         name = table.pop("name", str(number + 1))
         if not isinstance(name, str) or not name:
-            raise self._wrong(f"expected text as the name of a cell, got {name!r}", (*place, "name"))
+            raise self._wrong(f"expected text as the name of a cell, got {shown(name)}", (*place, "name"))
         return name, self._arguments(TrainingPlan, table, place)
 
     def _factor(self, name: str, given: object) -> Factor:
@@ -147,7 +146,7 @@ class _Reader:
         for value in values:
             sets = self._arguments(TrainingPlan, {name: value}, ("factors",))
             if str(value) in levels:
-                raise self._wrong(f"the factor {name!r} has {value!r} twice", ("factors", name))
+                raise self._wrong(f"the factor {name!r} has {shown(value)} twice", ("factors", name))
             levels[str(value)] = sets
         return Factor(name, levels)
 
@@ -208,7 +207,7 @@ class _Reader:
 
     def _culprit(
         self, sentence: str, levels: Mapping[str, str], sets: Mapping[str, Mapping[str, object]]
-    ) -> tuple[str | int, ...]:
+    ) -> Place:
         """Where the argument that a sentence speaks of is set."""
         known = field_names(TrainingPlan)
         named = [word for word in WORD.findall(sentence) if word in known]
@@ -220,19 +219,15 @@ class _Reader:
     def _text(self, key: str, default: str) -> str:
         value = self.document.get(key, default)
         if not isinstance(value, str):
-            raise self._wrong(f"expected text for {key}, got {value!r}", (key,))
+            raise self._wrong(f"expected text for {key}, got {shown(value)}", (key,))
         return value.strip()
 
-    def _table(
-        self, value: object, place: tuple[str | int, ...], *, or_else: str = "a table"
-    ) -> Mapping[str, object]:
+    def _table(self, value: object, place: Place, *, or_else: str = "a table") -> Mapping[str, object]:
         if not isinstance(value, Mapping):
-            raise self._wrong(f"expected {or_else} for {place[-1]}, got {value!r}", place)
+            raise self._wrong(f"expected {or_else} for {place[-1]}, got {shown(value)}", place)
         return value
 
-    def _require_known(
-        self, given: Mapping[str, object], known: Sequence[str], place: tuple[str | int, ...]
-    ) -> None:
+    def _require_known(self, given: Mapping[str, object], known: Sequence[str], place: Place) -> None:
         for key in given:
             if key not in known:
                 where = f"[{'.'.join(str(part) for part in place)}] has" if place else "a study has"
@@ -241,9 +236,8 @@ class _Reader:
                     (*place, key),
                 )
 
-    def _wrong(self, sentence: str, place: tuple[str | int, ...]) -> InputError:
-        line = line_of(self.text, *place)
-        return InputError(f"{self.name}{f', line {line}' if line else ''}: {sentence}")
+    def _wrong(self, sentence: str, place: Place) -> InputError:
+        return wrong(self.text, self.name, sentence, place)
 
 
 def _nearest(word: str, known: Sequence[str] | Mapping[str, object]) -> str:

@@ -65,13 +65,17 @@ def rehearse(folder: StudyFolder, slots: Sequence[str]) -> Rehearsal:
     statuses: dict[str, Status] = {job.cell.name: status_of(job) for job in folder.jobs}
     untrained = [job for job in missing(folder.jobs) if not is_trained(job.folder)]
     calibrations: dict[tuple[object, ...], Calibration] = {}
+    sizes: dict[tuple[object, ...], int] = {}
     seconds, disk = 0.0, 0
     for job in untrained:
         plan = replace(job.cell.plan, device=slots[0])
         kind = _kind(plan)
         if kind not in calibrations:
             calibrations[kind] = _calibrated(plan)
-        seconds += calibrations[kind].seconds(plan, len(training_data(plan)))
+        drawn = _drawn(plan)
+        if drawn not in sizes:
+            sizes[drawn] = len(training_data(plan))
+        seconds += calibrations[kind].seconds(plan, sizes[drawn])
         disk += calibrations[kind].checkpoint
     return Rehearsal(statuses, seconds / max(1, min(len(slots), len(untrained))), disk, len(slots))
 
@@ -81,6 +85,13 @@ def _kind(plan: TrainingPlan) -> tuple[object, ...]:
     return (
         plan.data, plan.model, json.dumps(dict(plan.model_args), sort_keys=True), plan.batch_size, plan.accumulate,
         plan.amp, plan.compile, plan.ema is None,
+    )  # fmt: skip
+
+
+def _drawn(plan: TrainingPlan) -> tuple[object, ...]:
+    """What decides how many samples a run is trained on."""
+    return (
+        plan.data, plan.data_dir, plan.split, plan.train_samples, plan.samples_per_class, plan.imbalance, plan.seed,
     )  # fmt: skip
 
 

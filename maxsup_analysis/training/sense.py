@@ -29,7 +29,7 @@ class Problem:
 def _number(test: Callable[[float], bool], value: object) -> bool:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
-    return math.isfinite(value) and test(value)
+    return (isinstance(value, int) or math.isfinite(value)) and test(value)
 
 
 def _whole(test: Callable[[float], bool], value: object) -> bool:
@@ -67,6 +67,17 @@ RANGES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "imbalance": ("of 1 or more", partial(_number, lambda value: value >= 1)),
 }
 
+# Numbers that the machine cannot have, or torch not take: threads, processes, sides of images, counts.
+LIMITS = {
+    "threads": 2**10,
+    "workers": 2**10,
+    "image_size": 2**14,
+    "crop_padding": 2**14,
+    **dict.fromkeys(("epochs", "warmup_epochs", "step_epochs", "keep_every"), 2**31),
+    **dict.fromkeys(("batch_size", "accumulate", "train_samples", "samples_per_class"), 2**31),
+    "seed": 2**63,
+}
+
 
 def problems(plan: TrainingPlan) -> Iterator[Problem]:
     """Every value that cannot be meant; what it takes data or a device to know is told when those are opened.
@@ -87,6 +98,10 @@ def _out_of_range(plan: TrainingPlan) -> Iterator[Problem]:
         value = getattr(plan, name)
         if not fits(value) and not (value is None and name in _optional()):
             yield Problem(name, words, value)
+    for name, limit in LIMITS.items():
+        value = getattr(plan, name)
+        if isinstance(value, int) and value >= limit:
+            yield Problem(name, f"below {limit:,}", value)
 
 
 def _not_among(plan: TrainingPlan) -> Iterator[Problem]:
