@@ -16,7 +16,8 @@ PRESETS = tuple(sorted((Path(__file__).parents[2] / "reports").glob("*.toml")))
 WORDS = (
     "", " ", "ce", "maxsup", "digits", "train", "test", "all", "0.1", "1e5", "true", "seed", "../../x", "/", ".", "~",
     "a" * 3000, "a\nb", "\x1b[31mred", "\u202egnp", "\u200b", "=cmd|' /C calc'!A0", "<b>&", "{}%s", "os:system",
-    "a.py:f", "hf:.", "timm/resnet18", "torchvision/vit_b_16", "test+fog:3", "test+fog:9", "test+", "accuracy", "nc", "cuda:7",
+    "a.py:f", "hf:.", "timm/resnet18", "torchvision/vit_b_16", "test+fog:3", "test+fog:9", "test+", "accuracy",
+    "nc", "cuda:7",
 )  # fmt: skip
 NUMBERS = (
     0, 1, 2, 3, 7, -1, 64, 255, 10**4, 10**6, 2**31, 2**32, 2**63 - 1, 2**63, 2**64, 10**30, -(10**30), 0.0, -0.0, 0.1,

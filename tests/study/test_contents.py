@@ -15,7 +15,8 @@ from maxsup_analysis.training.plan import PLACES, first_difference
 # Another value than the default of every field.
 OTHERS: dict[str, object] = {
     "data": "fashion-mnist", "data_dir": Path("/elsewhere"), "split": "test", "test_split": "test", "train_samples": 7,
-    "samples_per_class": 3, "imbalance": 2.0, "label_noise": 0.1, "label_noise_kind": "pair", "loss": "ls", "alpha": 0.2,
+    "samples_per_class": 3, "imbalance": 2.0, "label_noise": 0.1, "label_noise_kind": "pair", "loss": "ls",
+    "alpha": 0.2,
     "alpha_end": 0.3, "loss_args": {"margin": 6}, "model": "digits_mlp", "model_args": {"widths": [4, 5, 6]},
     "image_size": 9, "epochs": 16, "batch_size": 65, "accumulate": 2, "optimiser": "adamw", "learning_rate": 0.3,
     "momentum": 0.8, "weight_decay": 0.0, "decay_norms_and_biases": False, "schedule": "cosine", "warmup_epochs": 1,
