@@ -18,6 +18,7 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.spectrum import effective_rank_within
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
+from maxsup_analysis.surroundings import undisturbed
 from maxsup_analysis.table import Table
 from maxsup_analysis.tile import Tile
 
@@ -62,6 +63,7 @@ class Neighbours:
     cdnv: Float64[Tensor, " M"]
 
 
+@undisturbed()
 def by_class(representation: Representation) -> Breakdown:
     """One row for each class that has samples, over its samples.
 
@@ -81,6 +83,7 @@ def by_class(representation: Representation) -> Breakdown:
     return Breakdown(frame, tuple(_class_notes(representation, frame, sums.select(occupied))))
 
 
+@undisturbed()
 def by_decile(representation: Representation) -> Breakdown:
     """Ten groups of equal size, from the least to the most confident samples, each with three rows.
 

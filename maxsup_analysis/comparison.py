@@ -13,6 +13,7 @@ from maxsup_analysis.contrasts import JOINING, LEVEL, Interval, Repeated, Term, 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.measurements import Measurements, Samples, finite
 from maxsup_analysis.metrics import METRICS
+from maxsup_analysis.surroundings import undisturbed
 
 FORMAT = "maxsup-analysis comparison, version 1"
 
@@ -103,6 +104,7 @@ class Comparison:
         return row
 
 
+@undisturbed()
 def compare(runs: Mapping[str, Sequence[Measurements]], *, baseline: str | None = None) -> Comparison:
     """Paired differences of every metric from the baseline, the first name unless said otherwise.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from maxsup_analysis.estimates import Estimate, standard_error
 from maxsup_analysis.influence import Samples
+from maxsup_analysis.surroundings import undisturbed
 
 LEVEL = 0.95
 Verdict = Literal["lower", "higher", "equal", "not distinguishable", "undefined"]
@@ -105,6 +106,7 @@ class Term:
     runs: Repeated
 
 
+@undisturbed()
 def contrast(terms: Sequence[Term]) -> Interval:
     """sum_j w_j (mean over the runs of term j), with its interval.
 

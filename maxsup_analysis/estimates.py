@@ -27,11 +27,14 @@ from maxsup_analysis.metrics.metric import (
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.spectra import spectra_of
 from maxsup_analysis.subsets import part_of
+from maxsup_analysis.surroundings import cores, torch_threads, undisturbed
 from maxsup_analysis.wanted import Wanted
 
 SINGLETON = "a class has one sample, so its sampling variance is unknown"
 PAIRS = "no class has three samples, and two deviate alike, so the sampling variance of a spread is unknown"
 NORMAL_95 = 1.959963984540054
+# Classes whose geometry takes so long that torch has all of its threads for it; the last digits may depend on these.
+MANY_CLASSES = 512
 NOT_ASKED = "standard errors were not asked for"
 
 
@@ -76,6 +79,7 @@ class Estimates(Mapping[str, Estimate]):
         return len(self.by_name)
 
 
+@undisturbed()
 def estimate(
     representation: Representation, metrics: Iterable[Metric], *, standard_errors: bool = True
 ) -> Estimates:
@@ -85,7 +89,14 @@ def estimate(
     samples a class fixed. SE^2 = sum over classes of n/(n - 1) sum (influence - its class mean)^2.
     Metrics of the geometry of some samples alone take the same sweeps over those.
     """
-    every = list(metrics)
+    threads = cores() if len(representation.class_names) >= MANY_CLASSES else 1
+    with torch_threads(threads):
+        return _estimates(representation, list(metrics), standard_errors=standard_errors)
+
+
+def _estimates(
+    representation: Representation, every: Sequence[Metric], *, standard_errors: bool
+) -> Estimates:
     representation = fitted(representation, {need for metric in every for need in metric.needs})
     of_classes = [metric for metric in every if isinstance(metric, ClassMetric)]
     whole = [metric for metric in every if not _is_of_a_part(metric) and metric not in of_classes]
@@ -185,6 +196,7 @@ def _of_a_part(
     return estimates
 
 
+@undisturbed()
 def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> float:
     """Root of the summed within-class variances of the influences; see `estimate`.
 

@@ -126,18 +126,17 @@ def _evaluated(
     errors: bool,
 ) -> tuple[float, Gradient | None]:
     """Value and gradient of one metric."""
-    with torch.set_grad_enabled(errors):
-        if isinstance(metric, MomentMetric):
-            return _moment_gradient(metric, representation, errors=errors)
-        if isinstance(metric, SampleMetric):
-            return vector_gradient(metric.combine, _known(gathered.totals[metric.name]), errors=errors)
-        if isinstance(metric, SpectralMetric):
-            assert spectra is not None, "spectral metrics need the scatter"
-            return vector_gradient(metric.value, spectra.of(metric.matrix).values, errors=errors)
-        assert isinstance(metric, OrderMetric)
-        columns = _known(gathered.kept.columns[metric.name])
-        weights = torch.ones(len(columns), dtype=torch.float64)
-        return vector_gradient(partial(metric.value, columns), weights, errors=errors)
+    if isinstance(metric, MomentMetric):
+        return _moment_gradient(metric, representation, errors=errors)
+    if isinstance(metric, SampleMetric):
+        return vector_gradient(metric.combine, _known(gathered.totals[metric.name]), errors=errors)
+    if isinstance(metric, SpectralMetric):
+        assert spectra is not None, "spectral metrics need the scatter"
+        return vector_gradient(metric.value, spectra.of(metric.matrix).values, errors=errors)
+    assert isinstance(metric, OrderMetric)
+    columns = _known(gathered.kept.columns[metric.name])
+    weights = torch.ones(len(columns), dtype=torch.float64)
+    return vector_gradient(partial(metric.value, columns), weights, errors=errors)
 
 
 def _known(sums: Outcome) -> Tensor:
@@ -153,7 +152,8 @@ def vector_gradient(
     if not errors:
         return value_of(vector).item(), None
     leaf = vector.detach().clone().requires_grad_()
-    value = value_of(leaf)
+    with torch.enable_grad():
+        value = value_of(leaf)
     if not value.requires_grad:
         return value.item(), torch.zeros_like(vector)
     return value.item(), torch.autograd.grad(value, leaf)[0]
@@ -168,7 +168,8 @@ def _moment_gradient(
     forms = moments.forms
     assert forms is not None, "where standard errors are wanted, moments are watched"
     forms.clear()
-    value = metric.value(representation)
+    with torch.enable_grad():
+        value = metric.value(representation)
     watched = (*_leaves(moments.features), *_leaves(moments.directions), moments.scatter)
     leaves = [leaf for leaf in watched if leaf is not None] + [zeros for _, zeros in forms]
     # A metric of the head alone depends on no sample.

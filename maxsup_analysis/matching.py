@@ -12,8 +12,10 @@ from maxsup_analysis.halves import mixed_ids
 from maxsup_analysis.representation import Representation, represent
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.subsets import SubsetBlocks
+from maxsup_analysis.surroundings import undisturbed
 
 
+@undisturbed()
 def matched_per_class(representation: Representation, n: int) -> Representation:
     """At most n samples of each class, chosen by a hash of their ids: the same ones for every checkpoint.
 

@@ -17,6 +17,7 @@ from maxsup_analysis.metrics import METRICS, Metric
 from maxsup_analysis.metrics.groups import chosen
 from maxsup_analysis.representation import Representation, class_numbers, head_of, represent
 from maxsup_analysis.rows import RowBlocks, Rows
+from maxsup_analysis.surroundings import undisturbed
 
 FORMAT = "maxsup-analysis measurements, version 1"
 BLOCK = 4096
@@ -100,6 +101,7 @@ def not_null(value: float | None) -> float:
     return math.nan if value is None else value
 
 
+@undisturbed()
 def measure(
     features: Array,
     labels: Array,
@@ -133,6 +135,7 @@ def measure(
     return measure_representation(representation, metrics=chosen(groups))
 
 
+@undisturbed()
 def represent_arrays(
     features: Array,
     labels: Array,
@@ -188,6 +191,7 @@ def require_shapes(
         _refuse("logits", f"{N} x {K or 'K'}, a row a sample and a column a class", logits)
 
 
+@undisturbed()
 def measure_representation(
     representation: Representation,
     *,

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.estimates import Estimate, standard_error
+from maxsup_analysis.surroundings import undisturbed
 
 # Kornblith et al. 2019, which the MaxSup paper follows.
 STRENGTHS = tuple(float(strength) for strength in np.logspace(-6, 5, 45))
@@ -45,6 +46,7 @@ class Labelled:
     labels: Int64[Tensor, " N"]
 
 
+@undisturbed()
 def probe(
     train: Labelled,
     test: Labelled,

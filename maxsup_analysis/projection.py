@@ -13,6 +13,7 @@ from torch import Tensor
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import all_rows
+from maxsup_analysis.surroundings import torch_threads, undisturbed
 
 Basis = Literal["templates", "centroids"]
 Center = Literal["none", "mean"]
@@ -33,6 +34,7 @@ class Plane:
     compactness: float
 
 
+@undisturbed()
 def class_plane(
     representation: Representation,
     classes: Sequence[int],
@@ -59,6 +61,7 @@ def class_plane(
     return Plane(coordinates, labels, _compactness(coordinates, labels, classes))
 
 
+@undisturbed()
 def closest_classes(representation: Representation) -> tuple[int, int, int]:
     """The two classes whose means are closest, and the class nearest to both: the ones that get confused."""
     if len(representation.occupied) < 3:
@@ -78,13 +81,13 @@ def same_samples(N: int, count: int, seed: int) -> Int64[Tensor, " M"]:
     return torch.from_numpy(np.sort(chosen))
 
 
+@undisturbed()
 def umap_coordinates(features: Float64[Tensor, "M D"], *, seed: int) -> Float64[Tensor, "M 2"]:
     """PCA to 50 dimensions, then UMAP with its default settings; deterministic for a seed on one machine."""
     if len(features) < FEWEST_FOR_UMAP:
         raise InputError(f"expected at least {FEWEST_FOR_UMAP} samples for UMAP, got {len(features)}")
     # numba, beneath UMAP, sets OpenMP's number of threads for the whole process, and with it torch's.
-    threads = torch.get_num_threads()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch_threads(1):
         # The seed costs UMAP its threads, and it says so each time; numba warns about its own future.
         warnings.simplefilter("ignore")
         from sklearn.decomposition import PCA
@@ -95,7 +98,6 @@ def umap_coordinates(features: Float64[Tensor, "M D"], *, seed: int) -> Float64[
             points = PCA(PCA_DIMENSIONS, svd_solver="full").fit_transform(points)
         neighbours = min(15, len(points) - 1)
         coordinates = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(points)
-    torch.set_num_threads(threads)
     return torch.from_numpy(np.asarray(coordinates, dtype=np.float64))
 
 

@@ -21,6 +21,7 @@ from maxsup_analysis.moments import (
 )
 from maxsup_analysis.rows import Blocks, RowBlocks, Rows, require_finite, require_labels
 from maxsup_analysis.span import Span
+from maxsup_analysis.surroundings import undisturbed
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ class Representation(Remembering):
         return self.means.features.offsets.shape[1]
 
 
+@undisturbed()
 def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None = None) -> Representation:
     """The class means of rows; raises InputError that names the sample where a value is not finite."""
     origin = next((_first(rows) for rows in blocks if len(rows)), None)
@@ -197,6 +199,7 @@ def represent(blocks: Blocks, *, class_names: tuple[str, ...], head: Head | None
     return Representation(sums.means(origin), blocks, class_names, head)
 
 
+@undisturbed()
 def head_of(weight: Tensor | None, bias: Tensor | None) -> Head | None:
     """A head in float64 from what a checkpoint or a file holds; raises InputError where a number is not finite."""
     if weight is None:
@@ -208,7 +211,13 @@ def head_of(weight: Tensor | None, bias: Tensor | None) -> Head | None:
                 f"expected finite numbers in the {name} of the head, got {_one_of(part[row])} in row {row}; mend the "
                 "checkpoint or the file that it is from"
             )
-    return Head(weight.double(), None if bias is None else bias.double())
+    return Head(_own(weight), None if bias is None else _own(bias))
+
+
+def _own(part: Tensor) -> Tensor:
+    """In float64 and without a graph; a copy of what was made in inference mode, which no derivative may look at."""
+    part = part.detach().double()
+    return part.clone() if part.is_inference() else part
 
 
 def _one_of(row: Tensor) -> float:

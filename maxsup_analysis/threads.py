@@ -12,6 +12,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 
+from maxsup_analysis.surroundings import cores, torch_threads, work_alone
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Item = TypeVar("Item")
@@ -39,8 +41,8 @@ def threaded(function: Callable[[Item], T], items: Iterable[Item], threads: int 
     threads: one a core by default, up to 8. Raises what an item raises when its turn comes; those after it are given
     up.
     """
-    number = threads or min(torch.get_num_threads(), MOST_THREADS)
-    with one_torch_thread(), ThreadPoolExecutor(number, initializer=_alone) as pool:
+    number = threads or min(cores(), MOST_THREADS)
+    with one_torch_thread(), ThreadPoolExecutor(number, initializer=work_alone) as pool:
 
         def submit(item: Item) -> Pending[T]:
             return pool.submit(function, item)
@@ -71,15 +73,6 @@ def one_torch_thread() -> Iterator[None]:
     size of a tile back to the system, to fetch them again at once, until it has seen a larger one freed: some 30 % of
     the time of a sweep.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.empty(LARGE, dtype=torch.uint8)
-    try:
+    with torch_threads(1):
+        torch.empty(LARGE, dtype=torch.uint8)
         yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _alone() -> None:
-    """What a thread does first."""
-    torch.set_num_threads(1)

@@ -23,11 +23,13 @@ ARROWS = {
         "symmetric": "",
         "pairs": "lazy",
         "moments": "lazy pairs span",
-        "threads": "",
+        "surroundings": "",
+        "threads": "surroundings",
         "rows": "errors sums threads",
-        "representation": "errors lazy moments rows span",
+        "representation": "errors lazy moments rows span surroundings",
         "tile": "errors halves lazy moments representation rows span",
-        "metrics": "errors lazy losses metrics moments pairs representation rows span symmetric table tile",
+        "metrics": "errors lazy losses metrics moments pairs representation rows span surroundings symmetric table "
+        "tile",
         "held_out": "errors metrics representation rows tile",
         "fits": "errors held_out metrics representation",
         "class_rows": "rows threads",
@@ -35,7 +37,7 @@ ARROWS = {
         "class_spectrum": "errors metrics symmetric",
         "class_averages": "class_rows class_spectrum errors linearisation metrics representation rows",
         "subsets": "errors metrics moments representation rows sums tile",
-        "matching": "errors halves representation rows subsets",
+        "matching": "errors halves representation rows subsets surroundings",
         "span_sums": "moments span",
         "wanted": "metrics",
         "gathering": "errors metrics moments representation rows span_sums symmetric tile wanted",
@@ -44,16 +46,17 @@ ARROWS = {
         "moment_shares": "linearisation moments rows tile",
         "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
         "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
-        "subsets wanted",
-        "measurements": "errors estimates influence metrics representation rows",
-        "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows table tile",
-        "contrasts": "estimates influence",
+        "subsets surroundings wanted",
+        "measurements": "errors estimates influence metrics representation rows surroundings",
+        "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows surroundings table "
+        "tile",
+        "contrasts": "estimates influence surroundings",
         "effects": "contrasts errors estimates influence",
-        "comparison": "contrasts errors measurements metrics",
-        "probe": "errors estimates",
-        "projection": "errors representation rows",
+        "comparison": "contrasts errors measurements metrics surroundings",
+        "probe": "errors estimates surroundings",
+        "projection": "errors representation rows surroundings",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
-        "representation rows table",
+        "representation rows surroundings table",
         "report": "comparison contrasts errors estimates labels losses measurements metrics report rounding",
         "catalogue": "losses metrics",
         "rounding": "contrasts estimates",
@@ -117,11 +120,11 @@ ARROWS = {
     }.items()
 }
 CORE = (
-    "losses", "sums", "threads", "lazy", "symmetric", "span", "halves", "pairs", "moments", "rows", "representation",
-    "tile", "metrics",
-    "held_out", "fits", "class_rows", "class_columns", "class_spectrum", "class_averages", "subsets", "matching",
-    "wanted", "span_sums", "gathering", "spectra", "linearisation", "moment_shares", "influence", "estimates",
-    "measurements", "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
+    "losses", "sums", "surroundings", "threads", "lazy", "symmetric", "span", "halves", "pairs", "moments", "rows",
+    "representation", "tile", "metrics", "held_out", "fits", "class_rows", "class_columns", "class_spectrum",
+    "class_averages", "subsets", "matching", "wanted", "span_sums", "gathering", "spectra", "linearisation",
+    "moment_shares", "influence", "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
+    "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

@@ -12,6 +12,7 @@ from maxsup_analysis.labels import clean_label
 from maxsup_analysis.projection import same_samples
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import all_rows
+from maxsup_analysis.surroundings import undisturbed
 
 CAPTION = (
     "Left: density of all logits. Right: density over samples of the largest logit minus the mean logit, the "
@@ -20,6 +21,7 @@ CAPTION = (
 BINS = 60
 
 
+@undisturbed()
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
     """Histograms with shared bins."""
     logits = {name: _logits(name, item, options) for name, item in representations.items()}

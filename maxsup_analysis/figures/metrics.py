@@ -22,6 +22,7 @@ from maxsup_analysis.figures.style import (
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.surroundings import undisturbed
 
 CAPTION = "Values with 95 % intervals, one row a metric, each on its own scale."
 HEADLINES = (
@@ -48,6 +49,7 @@ class IntervalRow:
     levels: Mapping[str, Interval]
 
 
+@undisturbed()
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
     """The headline metrics of single runs, with the error of the samples alone."""
     chosen = [METRICS[name] for name in HEADLINES]

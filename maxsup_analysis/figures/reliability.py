@@ -15,6 +15,7 @@ from maxsup_analysis.fits import fitted
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.metrics.calibration import Reliability, reliability
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.surroundings import undisturbed
 
 CAPTION = (
     "Reliability: accuracy against mean confidence in 15 bins of equal width, with 95 % intervals of Wilson; the "
@@ -27,6 +28,7 @@ SMALLEST, LARGEST = 5, 90
 JOINED = 10  # samples of a bin that a line goes through
 
 
+@undisturbed()
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
     """Both diagrams, a line a checkpoint."""
     found = {name: fitted(item, {"temperature"}) for name, item in representations.items()}

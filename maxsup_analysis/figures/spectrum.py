@@ -12,6 +12,7 @@ from maxsup_analysis.figures.style import PALETTE, FigureOptions, house_style, p
 from maxsup_analysis.gathering import within_scatter
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.surroundings import undisturbed
 
 CAPTION = (
     "Left: eigenvalues of the pooled within-class covariance as shares of their sum. Right: singular values of "
@@ -20,6 +21,7 @@ CAPTION = (
 SMALLEST = 1e-7
 
 
+@undisturbed()
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
     """Both spectra, a line a checkpoint."""
     with house_style():
@@ -36,12 +38,14 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
     return figure
 
 
+@undisturbed()
 def within_spectrum(representation: Representation) -> np.ndarray:
     """Eigenvalues of the within-class scatter as shares, largest first."""
     values = torch.linalg.eigvalsh(within_scatter(representation)).flip(0).clamp(min=0)
     return _shares(values.numpy())
 
 
+@undisturbed()
 def means_spectrum(representation: Representation) -> np.ndarray:
     """The K - 1 singular values of the centred class means as shares, largest first."""
     means = representation.class_means.centred_means

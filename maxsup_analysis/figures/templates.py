@@ -9,6 +9,7 @@ from maxsup_analysis.figures.style import PALETTE, FigureOptions, house_style, p
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.projection import Plane, class_plane, closest_classes
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.surroundings import undisturbed
 
 CAPTION = (
     "Penultimate features of three classes, projected on the plane through the three rows of the head (or, with "
@@ -17,6 +18,7 @@ CAPTION = (
 )
 
 
+@undisturbed()
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
     """The plane of three classes; see `projection.class_plane`."""
     first = next(iter(representations.values()))

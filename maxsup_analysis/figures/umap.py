@@ -13,6 +13,7 @@ from maxsup_analysis.labels import clean_label
 from maxsup_analysis.projection import same_samples, umap_coordinates
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import all_rows
+from maxsup_analysis.surroundings import undisturbed
 
 CAPTION = (
     "UMAP of the penultimate features (PCA to 50 dimensions first), coloured by class; the same samples and "
@@ -21,6 +22,7 @@ CAPTION = (
 MOST_IN_LEGEND = 12
 
 
+@undisturbed()
 def draw(representations: Mapping[str, Representation], options: FigureOptions) -> Figure:
     """UMAP of the same samples of every checkpoint."""
     first = next(iter(representations.values()))

@@ -10,6 +10,7 @@ divides by the weights of the labels of the batch, as torch does: sum_i w_(y_i);
 targets are soft.
 """
 
+from collections.abc import Callable
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -75,6 +76,16 @@ class Loss(nn.Module):
     def start_epoch(self, epoch: int, epochs: int) -> None:
         """Say that an epoch begins; epochs count from 0. Where nothing changes with them it need not be said."""
         linear_schedule(0.0, 0.0, epoch=epoch, epochs=epochs)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Loss":
+        """Move, or convert; tables and class weights do not become half precision, in which nothing adds up."""
+        before = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        super()._apply(fn, recurse)
+        for name, buffer in before.items():
+            moved = self._buffers[name]
+            if moved is not None and moved.itemsize < 4 <= buffer.itemsize:
+                self._buffers[name] = buffer.to(moved.device)
+        return self
 
     @property
     def changes(self) -> bool:

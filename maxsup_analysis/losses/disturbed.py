@@ -32,7 +32,7 @@ def disturbed(targets: Targets, logits: Logits, rate: float) -> Targets:
     """Targets of which each is replaced by a random class with probability `rate`."""
     B, K = logits.shape
     drawn = torch.randint(K, (B,), device=logits.device)
-    replaced = torch.rand(B, device=logits.device) < rate
+    replaced = torch.rand(B, device=logits.device, dtype=torch.float32) < rate
     if targets.is_floating_point():
         return torch.where(replaced[:, None], soft(drawn, logits), targets)
     return torch.where(replaced, drawn, targets)

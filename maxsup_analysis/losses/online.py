@@ -59,7 +59,7 @@ class OnlineLabelSmoothingLoss(StrengthLoss):
             else self.number("initial_smoothing", initial_smoothing, FRACTION)
         )
         self.register_buffer("table", first_table(classes, self.initial_smoothing))
-        self.register_buffer("sums", torch.zeros(classes, classes))
+        self.register_buffer("sums", torch.zeros(classes, classes, dtype=torch.float32))
         self.register_buffer("counts", torch.zeros(classes, dtype=torch.int64))
         self.register_buffer("epoch", torch.tensor(-1))
 
@@ -127,5 +127,6 @@ def first_table(classes: int, smoothing: float | None) -> Tensor:
                 [0.1000, 0.1000, 0.8000]])
     """
     if smoothing is None or classes == 1:
-        return torch.full((classes, classes), 1 / classes)
-    return torch.full((classes, classes), smoothing / (classes - 1)).fill_diagonal_(1 - smoothing)
+        return torch.full((classes, classes), 1 / classes, dtype=torch.float32)
+    table = torch.full((classes, classes), smoothing / (classes - 1), dtype=torch.float32)
+    return table.fill_diagonal_(1 - smoothing)

@@ -12,6 +12,7 @@ from maxsup_analysis.metrics.entry import mean_metric, order_metric, total_metri
 from maxsup_analysis.metrics.tempered import GUO, also_at_temperature
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
+from maxsup_analysis.surroundings import undisturbed
 from maxsup_analysis.tile import Tile
 
 
@@ -44,6 +45,7 @@ class Reliability:
         return self.hits / self.counts
 
 
+@undisturbed()
 def reliability(representation: Representation, *, at_temperature: bool = False) -> Reliability:
     """The reliability diagram of all samples; at the temperature, of those that it was not fitted on.
 
