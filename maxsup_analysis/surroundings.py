@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from threading import Lock, local
+from typing import Any
 
 import numpy as np
 import torch
 
+BACKEND: Any = torch.backends.mkldnn  # of products on the processor; what it has is unknown to type checkers
 FULL = "ieee"  # float32 products in float32
 REDUCED = ("bf16", "tf32")
 
@@ -123,18 +125,18 @@ def _shared_cleared() -> Iterator[None]:
 
 
 def _reduced_precision() -> str | None:
-    precision = torch.backends.mkldnn.matmul.fp32_precision
+    precision = BACKEND.matmul.fp32_precision
     return precision if precision in REDUCED else None
 
 
 def _set_precision(precision: str) -> None:
-    torch.backends.mkldnn.matmul.fp32_precision = precision
+    BACKEND.matmul.fp32_precision = precision
 
 
 def _put_precision_back(precision: object) -> None:
     # Where it came from a wider setting, it goes on doing so.
     _set_precision("none")
-    if torch.backends.mkldnn.matmul.fp32_precision != precision:
+    if BACKEND.matmul.fp32_precision != precision:
         _set_precision(str(precision))
 
 

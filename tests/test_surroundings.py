@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from maxsup_analysis.surroundings import cores, undisturbed
 from tests.clouds import cloud
 
 Setting = Callable[[], AbstractContextManager]
+BACKENDS: Any = torch.backends  # whose settings are unknown to type checkers
 
 
 def having(read: Callable[[], object], write: Callable, value: object) -> Setting:
@@ -70,11 +72,11 @@ def looking_for_anomalies() -> Iterator[None]:
 
 
 def _write_backend(value: str) -> None:
-    torch.backends.mkldnn.matmul.fp32_precision = value
+    BACKENDS.mkldnn.matmul.fp32_precision = value
 
 
 def _write_every_backend(value: str) -> None:
-    torch.backends.fp32_precision = value
+    BACKENDS.fp32_precision = value
 
 
 SETTINGS: dict[str, Setting] = {
@@ -196,8 +198,8 @@ def state() -> list[object]:
     return [
         torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_inference_mode_enabled(),
         torch.is_grad_enabled(), torch.get_default_device(), torch.get_default_dtype(), torch.get_num_threads(),
-        torch.backends.mkldnn.matmul.fp32_precision, torch.backends.mkldnn.conv.fp32_precision,
-        torch.backends.fp32_precision, torch.backends.mkldnn.enabled, torch.backends.mkldnn.deterministic,
+        BACKENDS.mkldnn.matmul.fp32_precision, BACKENDS.mkldnn.conv.fp32_precision,
+        BACKENDS.fp32_precision, torch.backends.mkldnn.enabled, torch.backends.mkldnn.deterministic,
         torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled(), torch.is_warn_always_enabled(),
         torch.are_deterministic_algorithms_enabled(), np.geterr(), torch.get_rng_state().tolist(),
         str(np.random.get_state()), cores(),
@@ -219,11 +221,11 @@ def test_what_was_set_is_still_set_after(setting: Setting):
 def test_a_precision_that_comes_from_a_wider_setting_goes_on_coming_from_it():
     with SETTINGS["precision of all backends"]():
         measure(*rows(torch.float32)[:2])
-        torch.backends.fp32_precision = "tf32"
-        assert torch.backends.mkldnn.matmul.fp32_precision == "tf32"
+        BACKENDS.fp32_precision = "tf32"
+        assert BACKENDS.mkldnn.matmul.fp32_precision == "tf32"
     with SETTINGS["precision of one backend"]():
         measure(*rows(torch.float32)[:2])
-        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+        assert BACKENDS.mkldnn.matmul.fp32_precision == "bf16"
 
 
 def test_the_last_of_several_threads_puts_back_what_the_first_has_found():
@@ -240,8 +242,8 @@ def test_the_last_of_several_threads_puts_back_what_the_first_has_found():
         thread.start()
         assert inside.wait(10)
         with undisturbed():
-            assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
-        assert torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+            assert BACKENDS.mkldnn.matmul.fp32_precision == "ieee"
+        assert BACKENDS.mkldnn.matmul.fp32_precision == "ieee"
         leave.set()
         thread.join(10)
         assert torch.get_float32_matmul_precision() == "medium" and torch.get_num_threads() == 3
@@ -274,7 +276,7 @@ def test_the_table_of_soft_labels_is_the_same_in_a_module_of_another_type(kind: 
     tables = []
     for convert in (lambda loss: loss, lambda loss: torch.nn.Sequential(loss).to(kind)[0]):
         with around() if tables else nullcontext():
-            loss = convert(OnlineLabelSmoothingLoss(classes=5, weight=weight))
+            loss: Any = convert(OnlineLabelSmoothingLoss(classes=5, weight=weight))
             loss.start_epoch(0, 2)
             for part in logits.split(10):
                 loss(part, part.argmax(1))
