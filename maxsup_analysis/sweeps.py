@@ -15,7 +15,7 @@ from functools import partial, reduce
 from operator import add, iadd
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.rows import Blocks, Rows
@@ -50,7 +50,7 @@ class ThreadedBlocks:
     threads: int | None = None
 
     def __iter__(self) -> Iterator[Rows]:
-        return (reader() for reader in self.readers)
+        return _one_by_one(self.readers)
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """Raises what a block raises when its turn comes; the blocks after it are given up."""
@@ -62,7 +62,29 @@ class ThreadedBlocks:
 
 
 def _applied(function: Callable[[Rows], T], reader: Reader) -> T:
-    return function(reader())
+    found = function(reader())
+    _require_unchanged(reader)
+    return found
+
+
+def _one_by_one(readers: Sequence[Reader]) -> Iterator[Rows]:
+    for reader in readers:
+        yield reader()
+        _require_unchanged(reader)
+
+
+@runtime_checkable
+class OfFile(Protocol):
+    """A reader of a file that is mapped into memory, where it may change while its rows are looked at."""
+
+    def require_unchanged(self) -> None:
+        """Raise InputError where the file is not what it was."""
+        ...
+
+
+def _require_unchanged(reader: Reader) -> None:
+    if isinstance(reader, OfFile):
+        reader.require_unchanged()
 
 
 @dataclass(frozen=True)
@@ -75,7 +97,10 @@ class Sweep(Generic[T]):
     def block(self, n: int) -> T:
         """What the function makes of shard n."""
         with one_torch_thread():
-            return self.function(self._rows(n))
+            rows = self._rows(n)
+            found = self.function(rows)
+        _require_unchanged(self.readers[n])
+        return found
 
     def _rows(self, n: int) -> Rows:
         try:
@@ -108,7 +133,7 @@ class DaskBlocks:
     scheduler: str
 
     def __iter__(self) -> Iterator[Rows]:
-        return (reader() for reader in self.readers)
+        return _one_by_one(self.readers)
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
         """Results come back to this machine, two for each thread of the cluster ahead of their turn."""

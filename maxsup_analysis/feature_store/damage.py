@@ -9,9 +9,9 @@ from maxsup_analysis.feature_store.shards import DamagedShard, certify
 from maxsup_analysis.feature_store.store import (
     HEAD,
     MANIFEST,
-    REDO,
     FeatureStore,
     described,
+    has_head,
     is_store,
     open_store,
 )
@@ -28,17 +28,16 @@ def faults_at(path: Path) -> Iterator[str]:
     if not is_store(path) and not list(path.glob(SHARDS)):
         described(path)
     try:
-        whole = described(path)
+        described(path)
     except InputError as reason:
-        whole = None
-        yield str(reason).removesuffix(f"; {REDO}")
+        yield getattr(reason, "fault", str(reason))
     try:
         store = described(path, with_head=False)
     except InputError:
         yield from _faults_by_themselves(path)
         return
     yield from faults(store)
-    yield from _strangers(store, with_head=whole is None or whole.head is not None)
+    yield from _strangers(store, with_head=has_head(path))
 
 
 def sound_store(path: Path) -> FeatureStore:

@@ -52,7 +52,7 @@ def _harmed(request: Request, store: FeatureStore) -> bool:
     """Whether a part of a finished store is not what it was, or lacks samples that are wanted."""
     if store.skipped and not request.allow_skipped:
         return True
-    return any(shard_fault(store, number, shard) is not None for number, shard in enumerate(store.shards))
+    return any(shard_fault(store, place) is not None for place in store.places)
 
 
 def _take_up_again(request: Request) -> None:

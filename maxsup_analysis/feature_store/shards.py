@@ -6,31 +6,34 @@ file with the digits of that SHA-256 taken as zeros. A shard that is there and c
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
+import xxhash
 from jaxtyping import Float, Int64
 from safetensors import safe_open
 from torch import Tensor
 
+from maxsup_analysis.feature_store.headers import (
+    METADATA,
+    UNSIGNED,
+    DamagedShard,
+    ShardNote,
+    read_header,
+)
+from maxsup_analysis.feature_store.headers import Skipped as Skipped
+from maxsup_analysis.feature_store.headers import shard_name as shard_name
+from maxsup_analysis.feature_store.stamps import open_file
 from maxsup_analysis.files import write_durably
 
 SHARD = 4096
-METADATA = "maxsup-analysis shard"
-UNSIGNED = b"0" * 64
-LONGEST_HEADER = 2**26
 CHUNK = 2**20
 TYPES = {
     torch.int64: "I64", torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
 }  # fmt: skip
 COLUMNS = ("ids", "labels", "features", "logits")
-
-
-class DamagedShard(ValueError):
-    """The file is not the shard that was written."""
 
 
 @dataclass(frozen=True)
@@ -78,50 +81,14 @@ def joined(batches: Sequence[Batch]) -> Batch:
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A sample that was left out, and why."""
-
-    id: int
-    name: str
-    reason: str
-
-    def to_plain(self) -> dict[str, object]:
-        """As JSON."""
-        return {"id": self.id, "name": self.name, "reason": self.reason}
-
-
-@dataclass(frozen=True)
-class ShardNote:
-    """Where a shard belongs: the content key of its store, its number, and what was left out of it."""
-
-    key: str
-    number: int
-    skipped: tuple[Skipped, ...] = ()
-
-    def to_text(self, sha256: str) -> str:
-        """As it stands in the metadata."""
-        plain = {"key": self.key, "number": self.number, "skipped": [one.to_plain() for one in self.skipped]}
-        return json.dumps({**plain, "sha256": sha256}, sort_keys=True)
-
-
-@dataclass(frozen=True)
 class Certificate:
-    """What a shard was found to be. sha256: of the file as it is, as other tools compute it."""
+    """What a shard was found to be. sha256, xxh3_128: of the file as it is, as other tools compute them."""
 
     note: ShardNote
     rows: int
     bytes: int
     sha256: str
-
-
-def shard_name(number: int) -> str:
-    """Name of the file.
-
-    Example:
-        >>> shard_name(12)
-        'rows-00012.safetensors'
-    """
-    return f"rows-{number:05d}.safetensors"
+    xxh3_128: str
 
 
 def write_shard(path: Path, batch: Batch, note: ShardNote) -> None:
@@ -151,19 +118,18 @@ def _header_of(tensors: Mapping[str, Tensor], note: ShardNote) -> bytes:
 
 def certify(path: Path) -> Certificate:
     """Hold a whole shard against its own checksum; raises DamagedShard, or OSError where it is not there."""
-    with path.open("rb") as file:
-        header = _header(file)
-        note, rows, signature = _said(header)
-        unsigned = hashlib.sha256(header.replace(signature.encode(), UNSIGNED, 1))
-        written = hashlib.sha256(header)
-        size = len(header)
-        for chunk in _chunks(file):
-            unsigned.update(chunk)
-            written.update(chunk)
+    with open_file(path) as file:
+        header = read_header(file)
+        unsigned = hashlib.sha256(header.content.replace(header.signature.encode(), UNSIGNED, 1))
+        written, quick = hashlib.sha256(header.content), xxhash.xxh3_128(header.content)
+        size = len(header.content)
+        while chunk := file.read(CHUNK):
+            for digest in (unsigned, written, quick):
+                digest.update(chunk)
             size += len(chunk)
-    if unsigned.hexdigest() != signature:
+    if unsigned.hexdigest() != header.signature:
         raise DamagedShard("its checksum differs")
-    return Certificate(note, rows, size, written.hexdigest())
+    return Certificate(header.note, header.rows, size, written.hexdigest(), quick.hexdigest())
 
 
 def columns(path: Path) -> Batch:
@@ -175,48 +141,3 @@ def columns(path: Path) -> Batch:
         there = set(file.keys())
         names = [name for name in COLUMNS if name != "logits" or name in there]
         return Batch(**{name: file.get_tensor(name) for name in names})
-
-
-def row_count(path: Path) -> int:
-    """The number of rows, from the header alone; raises as `columns` does."""
-    with safe_open(path, "pt") as file:
-        return file.get_slice("ids").get_shape()[0]
-
-
-def _said(header: bytes) -> tuple[ShardNote, int, str]:
-    """What the header says: where the shard belongs, its rows, its checksum."""
-    try:
-        parsed = json.loads(header[8:])
-        plain = json.loads(parsed["__metadata__"][METADATA])
-        skipped = tuple(Skipped(**one) for one in plain["skipped"])
-        note, rows, signature = (
-            ShardNote(plain["key"], plain["number"], skipped),
-            parsed["ids"]["shape"][0],
-            plain["sha256"],
-        )
-        if len(signature) != len(UNSIGNED) or not isinstance(rows, int):
-            raise DamagedShard("its header is damaged")
-        return note, rows, signature
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise DamagedShard("its header is damaged") from None
-
-
-def _header(file: BinaryIO) -> bytes:
-    start = file.read(8)
-    end = _header_end(start)
-    header = start + file.read(end - 8)
-    if len(header) != end:
-        raise DamagedShard("it is cut short")
-    return header
-
-
-def _header_end(start: bytes) -> int:
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > LONGEST_HEADER:
-        raise DamagedShard("it has no header")
-    return 8 + length
-
-
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    while chunk := file.read(CHUNK):
-        yield chunk

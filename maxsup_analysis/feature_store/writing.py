@@ -9,6 +9,7 @@ from safetensors.torch import save
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store.content_key import ContentKey
+from maxsup_analysis.feature_store.manifest import FORMAT, HEAD, MANIFEST, ShardEntry
 from maxsup_analysis.feature_store.seals import sealed
 from maxsup_analysis.feature_store.shards import (
     SHARD,
@@ -22,7 +23,7 @@ from maxsup_analysis.feature_store.shards import (
     shard_name,
     write_shard,
 )
-from maxsup_analysis.feature_store.store import FORMAT, HEAD, MANIFEST, FeatureStore, is_store, open_store
+from maxsup_analysis.feature_store.store import DamagedStore, FeatureStore, is_store, open_store
 from maxsup_analysis.files import require_absent, whole_folder, write_durably
 from maxsup_analysis.representation import Head
 
@@ -61,7 +62,17 @@ def write_store(
             shards[shard_name(number)] = certify(folder / shard_name(number))
         write_head(folder, plan.head)
         write_manifest(folder, plan, shards)
+        _require_store(folder, path)
     return open_store(path)
+
+
+def _require_store(folder: Path, path: Path) -> None:
+    """Raise InputError, before anything is in its place, where what was written is not what can be opened."""
+    try:
+        open_store(folder)
+    except DamagedStore as reason:
+        fault = reason.fault.replace(str(folder), str(path))
+        raise InputError(f"these rows make no feature store: {fault}; an id numbers one sample") from None
 
 
 def _shards(batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -104,7 +115,7 @@ def write_manifest(folder: Path, plan: StorePlan, shards: Mapping[str, Certifica
         "columns": {name: str(part.dtype).removeprefix("torch.") for name, part in stored.items()},
         "head": head,
         "shards": [
-            {"file": name, "rows": shard.rows, "bytes": shard.bytes, "sha256": shard.sha256}
+            ShardEntry(name, shard.rows, shard.bytes, shard.sha256, shard.xxh3_128).to_plain()
             for name, shard in shards.items()
         ],
         "skipped": [one.to_plain() for shard in shards.values() for one in shard.note.skipped],

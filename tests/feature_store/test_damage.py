@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.feature_store import SHARD, ContentKey, StorePlan, write_store
+from maxsup_analysis.feature_store import SHARD, Batch, ContentKey, StorePlan, write_store
 from maxsup_analysis.feature_store.damage import faults_at, sound_store
+from maxsup_analysis.feature_store.shards import ShardNote, certify, shard_name, write_shard
+from maxsup_analysis.feature_store.writing import write_head, write_manifest
 from tests.feature_store.stores import HEAD, NAMES, PLAN, rows_of, store_at
 
 TOTAL = 2 * SHARD + 50
@@ -194,12 +196,24 @@ def test_rows_that_no_classifier_makes_are_faults(tmp_path: Path):
     rows.features[2] = float("nan")
     rows.labels[4] = 7
     rows.ids[5] = 0
-    write_store(tmp_path / "s", [rows], StorePlan(ContentKey({}), NAMES, HEAD, {}))
+    plan = StorePlan(ContentKey({}), NAMES, HEAD, {})
+    with pytest.raises(InputError, match=r"make no feature store: sample 0 is there more than once in .*s;"):
+        write_store(tmp_path / "s", [rows], plan)
+    assert not list(tmp_path.iterdir())
+    put_together(tmp_path / "s", rows, plan)
     assert list(faults_at(tmp_path / "s")) == [
         "rows-00000.safetensors: the label of sample 4 is not from 0 to 2",
         "rows-00000.safetensors: sample 2 has NaN or infinity",
         "sample 0 is there more than once",
     ]
+
+
+def put_together(folder: Path, rows: Batch, plan: StorePlan) -> None:
+    """A store as it is written, without a look at what came of it."""
+    folder.mkdir()
+    write_shard(folder / shard_name(0), rows, ShardNote(plan.key.sha256, 0))
+    write_head(folder, plan.head)
+    write_manifest(folder, plan, {shard_name(0): certify(folder / shard_name(0))})
 
 
 def test_a_sound_store_is_opened_and_another_is_not(tmp_path: Path):
