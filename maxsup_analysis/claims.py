@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from maxsup_analysis.architectures.known import KnownArchitecture, index
 from maxsup_analysis.containers import Contents, Node, Object, StoredTensor
 from maxsup_analysis.containers.contents import entries_of
+from maxsup_analysis.own_format import own_preprocessing
 from maxsup_analysis.preprocessing import INTERPOLATIONS, Preprocessing, preprocessing_of
+from maxsup_analysis.stated import Stated, presentable
 
 OWN_FORMAT = "maxsup-analysis checkpoint"
 # ffcv's centre crop keeps 224 of 256 pixels of the shorter side.
@@ -45,7 +47,7 @@ class Claim:
 class Claims:
     """What the file says about itself; nothing of it has been checked against the weights.
 
-    settings: the flat arguments of the training run.
+    settings: the flat arguments of the training run. own: the metadata of a checkpoint that this package wrote.
     """
 
     format: str
@@ -54,26 +56,14 @@ class Claims:
     training: Mapping[str, object] = field(default_factory=dict)
     classes: tuple[str, ...] | None = None
     settings: Mapping[str, Node] = field(default_factory=dict)
-    own: Mapping[str, Node] = field(default_factory=dict)
-
-    @property
-    def own_architecture(self) -> str | None:
-        """The architecture of a checkpoint that this package wrote."""
-        name = entries_of(self.own.get("architecture")).get("name")
-        return name if isinstance(name, str) else None
-
-    @property
-    def own_arguments(self) -> dict[str, object]:
-        """Its arguments, tuples as lists."""
-        arguments = entries_of(entries_of(self.own.get("architecture")).get("arguments"))
-        return {name: plain(value) for name, value in arguments.items()}
+    own: Stated | None = None
 
     def preprocessing(
         self, known: KnownArchitecture | None, arguments: Mapping[str, object]
     ) -> Preprocessing | None:
         """How images are to be prepared: as the file says, else as the architecture's published weights take them."""
-        if self.own:
-            return _own_preprocessing(self.own)
+        if self.own is not None:
+            return own_preprocessing(self.own)
         if "image_mean" in self.settings:
             return _of_transformers(self.settings)
         config = _timm_config(self.settings)
@@ -87,8 +77,8 @@ class Claims:
         return found.with_crop_fraction(fraction) if isinstance(fraction, float) else found
 
 
-def claims_of(contents: Contents) -> Claims:
-    """What a container's tree and the files beside it say."""
+def claims_of(contents: Contents, file: str = "the file") -> Claims:
+    """What a container's tree and the files beside it say; file: its name, for sentences on what it says."""
     top = entries_of(contents.tree)
     own = top.get("metadata") if str(top.get("format", "")).startswith(OWN_FORMAT) else None
     settings = _settings(top, contents.sidecars)
@@ -100,17 +90,8 @@ def claims_of(contents: Contents) -> Claims:
         _training(settings, own),
         _classes(top, contents, own),
         settings,
-        entries_of(own),
+        None if own is None else Stated(entries_of(own), file),
     )
-
-
-def plain(node: Node) -> object:
-    """A node without tensors and objects, as JSON would have it."""
-    if isinstance(node, tuple):
-        return [plain(entry) for entry in node]
-    if isinstance(node, Mapping):
-        return {name: plain(entry) for name, entry in node.items()}
-    return node if isinstance(node, str | int | float | None) else str(type(node).__name__)
 
 
 def _settings(top: Mapping[str, Node], sidecars: Mapping[str, Node]) -> dict[str, Node]:
@@ -214,7 +195,9 @@ def _epoch(top: Mapping[str, Node], own: Node) -> int | None:
 def _training(settings: Mapping[str, Node], own: Node) -> dict[str, object]:
     """Loss and its strength, where the file says so."""
     if own is not None:
-        return {name: plain(value) for name, value in entries_of(entries_of(own).get("training")).items()}
+        return {
+            name: presentable(value) for name, value in entries_of(entries_of(own).get("training")).items()
+        }
     alpha = next((settings[name] for name in SMOOTHINGS if isinstance(settings.get(name), int | float)), None)
     named = next(
         (settings[name] for name in ("loss", "criterion") if isinstance(settings.get(name), str)), None
@@ -244,16 +227,9 @@ def _classes(top: Mapping[str, Node], contents: Contents, own: Node) -> tuple[st
     return None
 
 
-def _own_preprocessing(own: Mapping[str, Node]) -> Preprocessing | None:
-    described = plain(own.get("preprocessing"))
-    # The first version of the format has the size beside it.
-    size = plain(own.get("input_size"))
-    return preprocessing_of({"size": size, **described}) if isinstance(described, dict) else None
-
-
 def _of_transformers(settings: Mapping[str, Node]) -> Preprocessing | None:
     """What transformers' preprocessor_config.json says: resize to a shorter side and crop, or to both sides."""
-    mean, std = (plain(settings.get(name)) for name in ("image_mean", "image_std"))
+    mean, std = (presentable(settings.get(name)) for name in ("image_mean", "image_std"))
     size, crop = entries_of(settings.get("size")), entries_of(settings.get("crop_size"))
     name = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(settings.get("resample"), "bilinear")  # type: ignore[call-overload]
     edge, whole = size.get("shortest_edge"), (size.get("height"), size.get("width"))

@@ -16,6 +16,7 @@ from maxsup_analysis.fitting import fit_weights
 from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
 from maxsup_analysis.hooks import Forward, logits_of
 from maxsup_analysis.inspection import Inspection, arguments_for
+from maxsup_analysis.own_format import typed_arguments
 from maxsup_analysis.preprocessing import Overrides, Preprocessing
 from maxsup_analysis.representation import Head
 from maxsup_analysis.taps import FeatureTap, LayerTap
@@ -104,12 +105,31 @@ def module_of(checkpoint: Checkpoint, choice: ModelChoice) -> tuple[str, nn.Modu
     name = _full_name(choice.name, found) if choice.name else found.architecture
     if name is None:
         raise InputError(_unknown(found))
+    _require_told(found, choice)
     arguments = {**arguments_for(found, name), **choice.arguments}
     blurred = blurred_layers(found.weights.shapes)
     module = build_module(name, arguments, ARCHITECTURES)
     if blurred:
         apply_blurpool(module, blurred)
     return name, fit_weights(module, checkpoint, name, arguments).eval()
+
+
+def _require_told(found: Inspection, choice: ModelChoice) -> None:
+    """Raise InputError where the file states what it may not, and the user says nothing of it."""
+    left = [sentence for name, sentence in found.refused.items() if name not in choice.arguments]
+    if left and choice.name is None:
+        raise InputError(left[0])
+    own = found.claims.own
+    named = own.item("architecture", "name") if own else None
+    if choice.name is None or named is None or not named.is_among({choice.name: None}) or found.architecture:
+        return
+    stated = own.item("architecture", "arguments") if own else None
+    names = [name.label for name, _ in stated.entries()] if stated is not None else []
+    if lacking := [name for name in names if name not in choice.arguments]:
+        raise InputError(
+            f"{found.path.name} was built with arguments that a file may not choose ({', '.join(lacking)[:200]}); "
+            f"give --model {choice.name}{typed_arguments(stated)}, changed as you like"
+        )
 
 
 def probe_of(preprocessing: Preprocessing) -> Tensor:
@@ -127,6 +147,8 @@ def _full_name(name: str, found: Inspection) -> str:
 
 
 def _unknown(found: Inspection) -> str:
+    if "architecture" in found.refused:
+        return found.refused["architecture"]
     if len(found.candidates) > 1:
         named = " or ".join(f"--model {name}" for name in found.candidates[:4])
         return (
@@ -146,7 +168,11 @@ def _preprocessing(checkpoint: Checkpoint, name: str, choice: ModelChoice) -> Pr
     # The published sizes of the architecture, with what the arguments change.
     arguments = {**arguments_for(found, name), **choice.arguments}
     base = found.preprocessing if name == found.architecture and not choice.arguments else None
-    base = base or found.claims.preprocessing(known, arguments)
+    try:
+        base = base or found.claims.preprocessing(known, arguments)
+    except InputError:
+        if choice.images.image_size is None:
+            raise
     made = choice.images.applied(_as_normalised(checkpoint, base) if base else None)
     if made is None:
         raise InputError(

@@ -11,6 +11,8 @@ from maxsup_analysis.options import (
     Data,
     DataDir,
     Device,
+    Model,
+    ModelArgs,
     Output,
     Overwrite,
     Split,
@@ -30,20 +32,8 @@ def features(
     data: Data = None,
     data_dir: DataDir = None,
     split: Split = None,
-    model: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--model",
-            "--arch",
-            "-m",
-            help="NAME of timm or torchvision, hf:FOLDER, package.module:factory "
-            "or file.py:factory; by default what the checkpoint says or shows.",
-        ),
-    ] = None,
-    model_args: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="KEY=VALUE[,...]", help="Arguments of the model's constructor."),
-    ] = None,
+    model: Model = None,
+    model_args: ModelArgs = None,
     layer: Annotated[Optional[str], typer.Option(help="Take this layer's output as the features.")] = None,  # noqa: UP045
     list_layers: Annotated[bool, typer.Option("--list-layers", help="Print the layers and leave.")] = False,
     use_ema: UseEma = None,

@@ -11,7 +11,7 @@ import torch
 from maxsup_analysis.checkpoints import Checkpoint, open_checkpoint
 from maxsup_analysis.class_order import in_the_order_of
 from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of, probe_of
-from maxsup_analysis.datasets import LabelledImages, Samples, open_data
+from maxsup_analysis.datasets import LabelledImages, Samples, open_data, stated_data, stated_split
 from maxsup_analysis.devices import cores, device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import STORED, Extractor, Storage, Tally
@@ -282,13 +282,15 @@ def _after_running(tally: Tally, meter: Meter, classifier: Classifier, *, resume
 
 def _data_of(checkpoint: Checkpoint, how: Extraction) -> Samples:
     own = checkpoint.inspection.claims.own
-    name = how.data or own.get("data")
-    split = how.split or (own.get("split") if how.data in (None, own.get("data")) else None)
-    if not isinstance(name, str):
+    named, split = (own.item("data"), own.item("split")) if own else (None, None)
+    if how.data is None and named is None:
         raise InputError(
             f"{checkpoint.name} names no data; say which with --data (a folder of class folders, or a name)"
         )
-    return open_data(name, split if isinstance(split, str) else None, how.data_dir)
+    data = how.data if how.data is not None else stated_data(named)  # type: ignore[arg-type]
+    same = how.data is None or (named is not None and named.is_among({how.data: None}))
+    given = how.split or (stated_split(split) if split is not None and same else None)
+    return open_data(data, given, how.data_dir)
 
 
 def _require_labels(data: Samples, classifier: Classifier) -> None:

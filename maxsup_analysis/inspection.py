@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from maxsup_analysis.architectures.accepted import accepted
 from maxsup_analysis.architectures.guess import Fit, describe, guess, nearest
 from maxsup_analysis.architectures.known import KnownArchitecture, index
 from maxsup_analysis.claims import Claims, claims_of
@@ -14,12 +15,17 @@ from maxsup_analysis.containers import Contents, StoredTensor, read
 from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
+from maxsup_analysis.own_format import own_architecture, refused_architecture
 from maxsup_analysis.preprocessing import Preprocessing
+from maxsup_analysis.stated import SHOWN_LENGTH, presentable
 from maxsup_analysis.weights import Weights, choose_weights
 
 # Larger files are described without reading all of their bytes, unless asked to.
 VERIFIED_AT_ONCE = 1 << 30
 HEAD_NAMES = ("fc", "head", "classifier", "linear", "heads", "output", "logits", "last_linear")
+
+# Longest text of what is more than a name, and of a line.
+LENGTHS, LONGEST_LINE = {"evidence": 300, "warnings": 600}, 4000
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Inspection:
     """What is known of a checkpoint.
 
     architecture: `timm/NAME`, `torchvision/NAME`, `hf:FOLDER` or a name of this package; None where it is unknown or
-    several fit. arguments: of its constructor. candidates: what fits.
+    several fit. arguments: of its constructor. candidates: what fits. refused: what a file may not state of its model
+    and this one does, by name, a sentence each.
     head: names of the layers that make the logits. blurpool: strided convolutions are wrapped as in ffcv-imagenet.
     sha256: of the bytes, None where they were not read.
     """
@@ -47,6 +54,7 @@ class Inspection:
     blurpool: bool = False
     sha256: str | None = None
     warnings: tuple[str, ...] = field(default=())
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fitting(self) -> tuple[str, ...]:
@@ -58,63 +66,72 @@ class Inspection:
         )
 
     def to_plain(self) -> dict[str, object]:
-        """As JSON; names from the file are cleaned and bounded."""
+        """As JSON; whatever the file says is cleaned and bounded here."""
         weights, claims = self.weights, self.claims
-        return {
-            "file": clean_label(self.path.name),
+        about = {
+            "file": self.path.name,
             "container": self.contents.kind,
             "format": claims.format,
             "architecture": self.architecture,
             "arguments": dict(self.arguments),
-            "evidence": _clean(self.evidence, 300),
-            "candidates": list(self.candidates),
+            "evidence": self.evidence,
+            "candidates": self.candidates,
             "num_classes": self.num_classes,
             "feature_dim": self.feature_dim,
-            "head": _clean(self.head),
+            "head": self.head,
             "preprocessing": self.preprocessing.to_plain() if self.preprocessing else None,
-            "weights_key": clean_label(weights.key),
-            "weights_found": _clean(one.key or "(top)" for one in weights.candidates),
+            "weights_key": weights.key,
+            "weights_found": [one.key or "(top)" for one in weights.candidates],
             "tensors": len(weights.tensors),
             "parameters": sum(tensor.size for tensor in weights.tensors.values()),
-            "prefixes": _clean(weights.prefixes),
-            "dropped": _clean(weights.dropped[:20]),
+            "prefixes": weights.prefixes,
+            "dropped": weights.dropped[:20],
             "ema": weights.ema,
             "blurpool": self.blurpool,
             "epoch": claims.epoch,
             "training": dict(claims.training),
-            "classes": _clean(claims.classes) if claims.classes else None,
+            "data": " ".join(_stated_data(claims)) or None,
+            "classes": claims.classes,
             "sha256": self.sha256,
-            "foreign_classes": _clean(self.contents.foreign[:100]),
-            "warnings": _clean(self.warnings, 300),
+            "foreign_classes": self.contents.foreign[:100],
+            "warnings": self.warnings,
         }
+        return {name: presentable(value, LENGTHS.get(name, SHOWN_LENGTH)) for name, value in about.items()}
 
     def to_text(self) -> str:
         """What is known, a line each, without what is not."""
         about = self.to_plain()
-        arguments = ", ".join(f"{name}={value}" for name, value in self.arguments.items())
+        arguments, training = _pairs(about["arguments"], "="), _pairs(about["training"], " ")
+        head = ", ".join(map(str, self.head))
         shown = {
             "file": f"{about['file']} ({self.contents.kind})",
             "format": about["format"],
             "architecture": f"{self.architecture}({arguments})" if self.architecture else self._unknown(),
             "evidence": about["evidence"],
             "classes": self.num_classes and f"{self.num_classes} (K)",
-            "features": self.feature_dim and f"{self.feature_dim} (D), what enters {', '.join(self.head)}",
+            "features": self.feature_dim and f"{self.feature_dim} (D), what enters {head}",
             "images": str(self.preprocessing) if self.preprocessing else None,
             "weights": f"{about['tensors']} tensors, {about['parameters']:,} numbers{self._place()}",
             "BlurPool": "strided convolutions blur first, as in ffcv-imagenet" if self.blurpool else None,
             "stripped": about["prefixes"],
             "left out": about["dropped"],
-            "epoch": self.claims.epoch,
-            "training": ", ".join(f"{name} {value}" for name, value in self.claims.training.items()),
+            "epoch": about["epoch"],
+            "training": training,
+            "data": about["data"],
             "SHA-256": self.sha256,
             "not imported": about["foreign_classes"],
             "warning": about["warnings"],
         }
+        # One line each, whatever stands in it: a file cannot add a line of its own.
         return "\n".join(
-            f"{name + ':':<14}{_line(value)}" for name, value in shown.items() if value not in ("", None, [])
+            f"{name + ':':<14}{clean_label(_line(value), LONGEST_LINE)}"
+            for name, value in shown.items()
+            if value not in ("", None, [])
         )
 
     def _unknown(self) -> str:
+        if "architecture" in self.refused:
+            return "not taken from the file, see the warning; name it with --model"
         if self.candidates:
             return "one of " + ", ".join(self.candidates) + "; say which with --model"
         return "unknown; name it with --model"
@@ -124,6 +141,10 @@ class Inspection:
         place = f" at {clean_label(self.weights.key)}" if self.weights.key else ""
         also = f"; also in the file: {', '.join(_clean(others[:6]))}" if others else ""
         return place + (" (averaged, EMA)" if self.weights.ema else "") + also
+
+
+def _pairs(entries: object, sign: str) -> str:
+    return ", ".join(f"{name}{sign}{value}" for name, value in dict(entries).items())  # type: ignore[call-overload]
 
 
 def _line(value: object) -> str:
@@ -151,26 +172,57 @@ def inspect_checkpoint(
 
 
 def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
-    claims = claims_of(contents)
+    claims = claims_of(contents, path.name)
     warnings = [*contents.warnings, *_about_averages(weights)]
     fits = guess(weights.shapes)
     chosen, evidence, doubts = _decided(claims, fits)
     warnings += doubts
     known = chosen.architecture if chosen else None
-    own = claims.own_architecture
-    architecture = own or (known.name if known else _of_transformers(path, contents))
+    if stated := _stated_model(claims):
+        architecture, arguments, refused = stated
+        evidence = ("the file says so",) if architecture else ()
+    else:
+        architecture = known.name if known else _of_transformers(path, contents)
+        arguments, refused = chosen.arguments if chosen else {}, {}
     head = _head(weights, known)
     rows, columns = _head_shape(weights, head)
     blurpool = any(name.endswith("blur_filter") for name in weights.tensors)
     if not architecture and not fits:
         evidence += (describe(weights.shapes), *_near(weights))
-    evidence = ("the file says so",) if own else evidence
-    arguments = claims.own_arguments if own else (chosen.arguments if chosen else {})
+    preprocessing, unsound = _preprocessing(claims, known, arguments)
     return Inspection(
         path, contents, weights, claims, architecture, arguments, tuple(evidence),
-        tuple(fit.architecture.name for fit in fits), head, rows, columns,
-        claims.preprocessing(known, arguments), blurpool, warnings=tuple(warnings),
+        tuple(fit.architecture.name for fit in fits), head, rows, columns, preprocessing, blurpool,
+        warnings=(*warnings, *refused.values(), *unsound), refused=refused,
     )  # fmt: skip
+
+
+def _stated_model(claims: Claims) -> "tuple[str | None, dict[str, object], dict[str, str]] | None":
+    """Architecture and arguments of a checkpoint of this package, and what of them is refused; None of any other."""
+    if claims.own is None or claims.own.item("architecture", "name") is None:
+        return None
+    if refusal := refused_architecture(claims.own):
+        return None, {}, {"architecture": refusal}
+    name = own_architecture(claims.own)
+    assert name is not None
+    found = accepted(name, claims.own.item("architecture", "arguments"))
+    return name, found.arguments, found.refused
+
+
+def _stated_data(claims: Claims) -> list[str]:
+    """The data and the split that a checkpoint of this package names."""
+    stated = (claims.own.item(name) for name in ("data", "split")) if claims.own else ()
+    return [one.label for one in stated if one is not None]
+
+
+def _preprocessing(
+    claims: Claims, known: KnownArchitecture | None, arguments: Mapping[str, object]
+) -> tuple[Preprocessing | None, tuple[str, ...]]:
+    """How images are prepared, and what the file says of it that is not sound."""
+    try:
+        return claims.preprocessing(known, arguments), ()
+    except InputError as reason:
+        return None, (str(reason),)
 
 
 def _decided(claims: Claims, fits: tuple[Fit, ...]) -> tuple[Fit | None, tuple[str, ...], tuple[str, ...]]:

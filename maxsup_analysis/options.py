@@ -23,6 +23,20 @@ Checkpoint = Annotated[
         help="A checkpoint file or folder: PyTorch, Lightning, timm, Hugging Face, safetensors, .npz, ..."
     ),
 ]
+Model = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--model",
+        "--arch",
+        "-m",
+        help="NAME of timm or torchvision, hf:FOLDER, package.module:factory or file.py:factory; by default what the "
+        "checkpoint says or shows.",
+    ),
+]
+ModelArgs = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--model-args", metavar="KEY=VALUE[,...]", help="Arguments of the model's constructor."),
+]
 UseEma = Annotated[
     Optional[bool],  # noqa: UP045
     typer.Option("--use-ema/--no-use-ema", help="The weights averaged over training, or not."),

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.options import AsJson, Checkpoint, DataDir, Device, Workers
+from maxsup_analysis.options import AsJson, Checkpoint, DataDir, Device, Model, ModelArgs, Workers, arguments
 
 
 def probe(
@@ -16,19 +16,23 @@ def probe(
     splits: Annotated[
         str, typer.Option(metavar="TRAIN,TEST", help="The splits to train the probe on and to test it on.")
     ] = "train,test",
+    model: Model = None,
+    model_args: ModelArgs = None,
     batch_size: Annotated[int, typer.Option("--batch-size", "-b")] = 256,
     workers: Workers = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """How well a linear classifier on the features does another task: its accuracy, with a 95 % interval."""
+    from maxsup_analysis.classifiers import ModelChoice
     from maxsup_analysis.rounding import plus_minus
     from maxsup_analysis.transfer import Transfer, transferred
 
     names = splits.split(",")
     if len(names) != 2 or not all(names):
         raise InputError(f"expected --splits TRAIN,TEST, got {splits!r}")
-    target = Transfer(data, data_dir, (names[0], names[1]), batch_size, device, workers)
+    choice = ModelChoice(model, arguments("--model-args", model_args or []))
+    target = Transfer(data, data_dir, (names[0], names[1]), batch_size, device, workers, choice)
     found = transferred(checkpoint, target).probe
     if as_json:
         plain = {

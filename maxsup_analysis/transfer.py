@@ -1,7 +1,7 @@
 """From a checkpoint and other data to a linear probe of its features."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from maxsup_analysis.checkpoints import open_checkpoint
-from maxsup_analysis.classifiers import Classifier, classifier_of
+from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of
 from maxsup_analysis.datasets import LabelledImages, Samples, open_data
 from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
@@ -22,7 +22,10 @@ from maxsup_analysis.progress import say, track
 
 @dataclass(frozen=True)
 class Transfer:
-    """Where features are transferred to. splits: of the data, to train the probe on and to test it on."""
+    """Where features are transferred to. splits: of the data, to train the probe on and to test it on.
+
+    model: what the user says about the model.
+    """
 
     data: str
     data_dir: Path | None = None
@@ -30,6 +33,7 @@ class Transfer:
     batch_size: int = 256
     device: str = "auto"
     workers: int | None = None
+    model: ModelChoice = field(default_factory=ModelChoice)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ def transferred(checkpoint: Path, target: Transfer) -> Transferred:
 
     Images are brought to what the model takes: resized, and made grey or of three channels.
     """
-    classifier, device = classifier_of(open_checkpoint(checkpoint)), device_of(target.device)
+    classifier = classifier_of(open_checkpoint(checkpoint), target.model)
+    device = device_of(target.device)
     classifier.module.to(device)
     train, test = (open_data(target.data, split, target.data_dir) for split in target.splits)
     if train.class_names != test.class_names:

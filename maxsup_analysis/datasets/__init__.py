@@ -13,6 +13,7 @@ from maxsup_analysis.datasets.label_noise import noisy_labels
 from maxsup_analysis.datasets.named import DATASETS, DEBIAN_FASHION_MNIST, DataSource, load
 from maxsup_analysis.datasets.samples import Fetched, Reader, Samples, Unreadable
 from maxsup_analysis.datasets.sources import open_data
+from maxsup_analysis.datasets.stated_data import stated_data, stated_split
 from maxsup_analysis.datasets.subsets import long_tail, some_per_class
 
 __all__ = [
@@ -37,5 +38,7 @@ __all__ = [
     "read_idx",
     "relabelled",
     "some_per_class",
+    "stated_data",
+    "stated_split",
     "subset",
 ]

@@ -35,7 +35,7 @@ def torchvision_samples(name: str, split: str | None, data_dir: Path | None) -> 
 
 def _made(name: str, split: str, root: Path) -> MapStyle:
     """The data set, never downloaded."""
-    constructor = _constructors()[name]
+    constructor = constructors()[name]
     parameters = signature(constructor).parameters
     known = {"root": str(root), "download": False, "train": usual_split(split) == "train"}
     words = {word: value for word, value in known.items() if word in parameters}
@@ -65,7 +65,8 @@ def _opened(
     )
 
 
-def _constructors() -> Table[Callable[..., MapStyle]]:
+def constructors() -> Table[Callable[..., MapStyle]]:
+    """Every data set of torchvision, by name."""
     import torchvision.datasets
 
     found: Table[Callable[..., MapStyle]] = Table("data set of torchvision")

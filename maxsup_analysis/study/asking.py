@@ -5,6 +5,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from maxsup_analysis.classifiers import ModelChoice
 from maxsup_analysis.datasets import corrupted, open_data
 from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.labels import clean_file_name
@@ -16,6 +17,7 @@ from maxsup_analysis.study.contents import code_digest
 from maxsup_analysis.study.description import Measure, Study
 from maxsup_analysis.study.kept import Part, keep, kept
 from maxsup_analysis.training import TrainingPlan
+from maxsup_analysis.training.models import full_name
 from maxsup_analysis.transfer import Transfer, transferred
 
 TRANSFER = "transfer "
@@ -76,8 +78,14 @@ def _extracted(split: str, store: Path, checkpoint: Path, plan: TrainingPlan, me
         batch_size=measure.batch_size,
         device=plan.device,
         workers=plan.workers,
+        model=_model_of(plan),
     )
     return extract_features(checkpoint, store, how, overwrite=True).path
+
+
+def _model_of(plan: TrainingPlan) -> ModelChoice:
+    """The study names the model, not its checkpoint: a study is the user's own and may name code."""
+    return ModelChoice(full_name(plan.model), plan.model_args)
 
 
 def _corrupted(checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Measurements:
@@ -98,7 +106,13 @@ def _corrupted(checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Measur
 
 def _transferred(data: str, checkpoint: Path, plan: TrainingPlan, measure: Measure) -> Measurements:
     """The accuracy of a linear probe, as the only metric."""
-    target = Transfer(data, batch_size=measure.batch_size, device=plan.device, workers=plan.workers)
+    target = Transfer(
+        data,
+        batch_size=measure.batch_size,
+        device=plan.device,
+        workers=plan.workers,
+        model=_model_of(plan),
+    )
     found = transferred(checkpoint, target)
     size = {"samples": len(found.samples.ids), "classes": len(found.class_names), "features": 0}
     return Measurements(
