@@ -12,6 +12,7 @@ from maxsup_analysis.checkpoints import Checkpoint, open_checkpoint
 from maxsup_analysis.class_order import in_the_order_of
 from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of, probe_of
 from maxsup_analysis.datasets import LabelledImages, Samples, open_data, stated_data, stated_split
+from maxsup_analysis.datasets.splits import WHOLE
 from maxsup_analysis.devices import cores, device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import STORED, Extractor, Storage, Tally
@@ -147,9 +148,9 @@ def prepared(
     checkpoint_path: Path, output: Path | None, how: Extraction, *, overwrite: bool = False
 ) -> Prepared:
     """Checkpoint, data and content key brought together; raises InputError where they do not fit."""
-    output, ranks = output or default_store(checkpoint_path, how), ranks_of(how.rank)
-    checkpoint = how.open(checkpoint_path)
+    ranks, checkpoint = ranks_of(how.rank), how.open(checkpoint_path)
     data = _data_of(checkpoint, how)
+    output = output or default_store(checkpoint_path, how, data.split)
     classifier, device = classifier_of(checkpoint, how.model), device_of(how.device, ranks.local)
     classifier = _as_prepared(classifier, data)
     ordered = in_the_order_of(data, classifier.num_classes, classifier.class_names, how.class_map)
@@ -188,10 +189,14 @@ def layers_of(checkpoint_path: Path, how: Extraction) -> dict[str, tuple[int, ..
     return layer_names(classifier.module, probe)
 
 
-def default_store(checkpoint: Path, how: Extraction) -> Path:
-    """`ce.pt` keeps its features in `ce.features`, those of another data set or split under its name."""
+def default_store(checkpoint: Path, how: Extraction, split: str) -> Path:
+    """`ce.pt` keeps its features in `ce.features`, those of another data set or split under its name.
+
+    split: that is read, by the name that the data have for it.
+    """
     data = how.data and Path(how.data).resolve().name
-    other = [clean_file_name(part) for part in (data, how.split) if part]
+    named = split if how.split and split != WHOLE else None
+    other = [clean_file_name(part) for part in (data, named) if part]
     return checkpoint.with_name(".".join([checkpoint.stem, *other, "features"]))
 
 

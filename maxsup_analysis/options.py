@@ -16,7 +16,7 @@ DataDir = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--data-dir", "--data-path", help="Folder of the data set's files."),
 ]
-Split = Annotated[Optional[str], typer.Option(help="train or test; by default the checkpoint's.")]  # noqa: UP045
+Split = Annotated[Optional[str], typer.Option(help="train, val or test; by default the checkpoint's.")]  # noqa: UP045
 Checkpoint = Annotated[
     Path,
     typer.Argument(

@@ -85,7 +85,7 @@ ARROWS = {
         "progress": "",
         "devices": "errors",
         "sweeps": "errors rows sums threads version",
-        "datasets": "datasets errors labels named_code preprocessing stated table",
+        "datasets": "datasets errors labels named_code preprocessing progress stated table",
         "class_order": "datasets errors",
         "feature_store": "arrays errors feature_store files measurements ranks representation rows sweeps version",
         "arrays": "checkpoints containers errors measurements representation",

@@ -1,7 +1,6 @@
 """Images and labels in arrays: `.npz`, `.npy` and IDX files."""
 
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from torch import Tensor
 from maxsup_analysis.datasets.classes import class_labels, class_names, names_beside
 from maxsup_analysis.datasets.idx import read_idx
 from maxsup_analysis.datasets.in_memory import LabelledImages
-from maxsup_analysis.datasets.splits import usual_split
+from maxsup_analysis.datasets.numpy_files import labelled_arrays, mapped_array
+from maxsup_analysis.datasets.splits import chosen_split, only_split, split_in
 from maxsup_analysis.errors import InputError
 
 IDX_IMAGES = re.compile(r"(?P<stem>.*)images(?P<dot>[-.])idx3-ubyte(\.gz)?")
@@ -31,22 +31,24 @@ def names_arrays(name: str) -> bool:
 def array_samples(name: str, split: str | None, data_dir: Path | None = None) -> LabelledImages:
     """The images and labels of a `.npz`, of a `.npy` and the labels beside it, or of a pair of IDX files."""
     path = Path(name)
+    if path.suffix not in (".npz", ".npy"):
+        return _idx_samples(path, split)
+    title = only_split(split, split_in(path.stem), name)
     if path.suffix == ".npz":
-        return _samples(path, split, *_in_npz(path))
-    if path.suffix == ".npy":
-        labels = _loaded(_labels_beside(path))
-        return _samples(path, split, _loaded(path), labels)
-    return _idx_samples(path, split)
+        images, labels = labelled_arrays(path)
+        return _samples(path, title, images, labels)
+    labels = mapped_array(_labels_beside(path))
+    return _samples(path, title, mapped_array(path), labels)
 
 
-def _samples(path: Path, split: str | None, pixels: np.ndarray, values: object) -> LabelledImages:
+def _samples(path: Path, split: str, pixels: np.ndarray, values: object) -> LabelledImages:
     labels, images = class_labels(values, str(path)), _images(pixels, path)
     if len(images) != len(labels):
         raise InputError(
             f"expected as many labels as images in {path}, got {len(labels)} and {len(images)}; check the files"
         )
     names = class_names(labels, names_beside(path.parent), str(path.parent))
-    return LabelledImages(path.name.partition(".")[0], usual_split(split) or "all", images, labels, names)
+    return LabelledImages(path.name.partition(".")[0], split, images, labels, names)
 
 
 def _images(pixels: np.ndarray, path: Path) -> UInt8[Tensor, "N C H W"] | Float32[Tensor, "N C H W"]:
@@ -73,30 +75,6 @@ def _has_images(shape: tuple[int, ...]) -> bool:
     return 0 not in shape and (len(shape) == 3 or channelled)
 
 
-def _in_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if {"images", "labels"} <= set(arrays.files):
-                return arrays["images"], arrays["labels"]
-            held = ", ".join(arrays.files) or "nothing"
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as reason:
-        raise _not_arrays(path, reason) from None
-    raise InputError(f"expected the arrays images and labels in {path}, got {held}; save them by these names")
-
-
-def _loaded(path: Path) -> np.ndarray:
-    """A memory map that copies what is written to, so that torch takes it without a warning."""
-    try:
-        return np.load(path, allow_pickle=False, mmap_mode="c")
-    except (OSError, ValueError, EOFError) as reason:
-        raise _not_arrays(path, reason) from None
-
-
-def _not_arrays(path: Path, reason: Exception) -> InputError:
-    detail = " ".join(str(reason).split())[:120]
-    return InputError(f"expected arrays of numbers in {path}, got something else ({detail}); save it again")
-
-
 def _labels_beside(path: Path) -> Path:
     names = (f"{path.stem}_labels.npy", f"{path.stem}-labels.npy", "labels.npy")
     for name in names:
@@ -106,7 +84,7 @@ def _labels_beside(path: Path) -> Path:
 
 
 def _idx_samples(path: Path, split: str | None) -> LabelledImages:
-    images = _idx_of_split(path, split) if path.is_dir() else path
+    images, title = _idx_of_split(path, split)
     found = IDX_IMAGES.fullmatch(images.name)
     assert found is not None
     stem = f"{found['stem']}labels{found['dot']}idx1-ubyte"
@@ -114,21 +92,33 @@ def _idx_samples(path: Path, split: str | None) -> LabelledImages:
     if labels is None:
         raise InputError(f"expected the labels of {images} beside it, as {stem} or {stem}.gz; found neither")
     pixels = read_idx(images, dimensions=3).copy()
-    return _samples(images, split or _split_of(images), pixels, read_idx(labels, dimensions=1))
+    return _samples(images, title, pixels, read_idx(labels, dimensions=1))
 
 
 def _idx_images(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if IDX_IMAGES.fullmatch(path.name))
 
 
-def _idx_of_split(folder: Path, split: str | None) -> Path:
-    """The images of a split; those that there are, where there is one pair only."""
-    by_split = {_split_of(path): path for path in _idx_images(folder)}
-    wanted = usual_split(split) or (next(iter(by_split)) if len(by_split) == 1 else None)
-    if wanted not in by_split:
-        raise InputError(f"{folder} has the splits {', '.join(by_split)}; name one of them with --split")
-    return by_split[str(wanted)]
+def _idx_of_split(path: Path, asked: str | None) -> tuple[Path, str]:
+    """The images of a split, and what it is called; of one file what its name says."""
+    if path.is_file():
+        return path, only_split(asked, _split_of(path), str(path))
+    by_split: dict[str, Path] = {}
+    for images in _idx_images(path):
+        stated = _split_of(images) or images.name
+        if stated in by_split:
+            raise InputError(
+                f"{path} has {by_split[stated].name} and {images.name}, both of the split {stated}; name one of them "
+                "with --data"
+            )
+        by_split[stated] = images
+    if len(by_split) == 1:
+        (images,) = by_split.values()
+        return images, only_split(asked, _split_of(images), str(path))
+    name = chosen_split(asked, by_split, str(path))
+    return by_split[name], name
 
 
-def _split_of(images: Path) -> str:
-    return "train" if "train" in images.name else "test"
+def _split_of(images: Path) -> str | None:
+    """MNIST's t10k is its test split."""
+    return "test" if "t10k" in images.name else split_in(images.name)

@@ -1,5 +1,6 @@
 """Hugging Face data sets that `save_to_disk` wrote."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from maxsup_analysis.datasets.classes import class_labels, class_names
 from maxsup_analysis.datasets.decoding import UnreadableImage, opened
 from maxsup_analysis.datasets.images import ImageSamples
 from maxsup_analysis.datasets.pieces import image_in
-from maxsup_analysis.datasets.splits import SPLIT_NAMES, usual_split
+from maxsup_analysis.datasets.splits import chosen_split, only_split
 from maxsup_analysis.datasets.stamps import file_stamps, size_of
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import clean_label
+from maxsup_analysis.progress import say
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -33,10 +36,10 @@ class HubImages:
     def image(self, number: int) -> Image.Image:
         """The image in one row."""
         cell: Any = self.rows[number][self.column]  # type: ignore[index]
-        content, path = (cell["bytes"], cell["path"]) if isinstance(cell, dict) else (cell, None)
-        if content is not None:
+        content, path = (cell.get("bytes"), cell.get("path")) if isinstance(cell, dict) else (cell, None)
+        if isinstance(content, bytes):
             return image_in(content)
-        if path is not None:
+        if isinstance(path, str):
             return opened(path)
         raise UnreadableImage("no image in this row")
 
@@ -86,17 +89,14 @@ def is_saved_dataset(name: str) -> bool:
 def saved_samples(name: str, split: str | None, data_dir: Path | None = None) -> ImageSamples:
     """A split of a folder that `save_to_disk` wrote."""
     root = Path(name)
-    folder = _split_folder(root, split) if (root / "dataset_dict.json").is_file() else root
+    folder, title = _split_folder(root, split)
     rows = _rows(folder)
-    images, labels = (
-        _column(rows, "Image", IMAGE_COLUMNS, name),
-        _column(rows, "ClassLabel", LABEL_COLUMNS, name),
-    )
+    images = _column(rows, "Image", IMAGE_COLUMNS, name)
+    labels = _column(rows, "ClassLabel", LABEL_COLUMNS, name)
     numbers = class_labels(rows[labels][:], f"the column {labels} of {name}")
     names = class_names(numbers, getattr(rows.features[labels], "names", None), name)
-    source = HubImages(folder, _undecoded(rows, images), images)
-    title = usual_split(split) or (usual_split(folder.name) if folder != root else "all")
-    return ImageSamples(root.name or root.resolve().name, str(title), source, numbers, names)
+    source = HubImages(folder, _undecoded(rows, images, name), images)
+    return ImageSamples(root.name or root.resolve().name, title, source, numbers, names)
 
 
 def _rows(folder: Path) -> "Dataset":
@@ -113,41 +113,57 @@ def _rows(folder: Path) -> "Dataset":
         raise InputError(f"{folder} is not a whole data set ({detail}); save it again") from None
 
 
-def _undecoded(rows: "Dataset", column: str) -> "Dataset":
+def _undecoded(rows: "Dataset", column: str, place: str) -> "Dataset":
     """The column of encoded images alone: decoding by the library would apply their EXIF orientation."""
     from datasets import Image as Encoded
 
-    alone = rows.select_columns([column])
-    return (
-        alone.cast_column(column, Encoded(decode=False))
-        if isinstance(rows.features[column], Encoded)
-        else alone
-    )
+    alone, kind = rows.select_columns([column]), rows.features[column]
+    if isinstance(kind, Encoded):
+        return alone.cast_column(column, Encoded(decode=False))
+    if str(getattr(kind, "dtype", "")) not in ("binary", "large_binary"):
+        shown = clean_label(" ".join(str(kind).split()), 120)
+        raise InputError(
+            f"expected encoded images in the column {column} of {place}, got {shown}; cast it to datasets.Image()"
+        )
+    return alone
 
 
 def _column(rows: "Dataset", kind: str, names: tuple[str, ...], place: str) -> str:
-    """The first column of a kind, else the first that is called so."""
+    """The column of a kind, else the one that is called so; of several the one with the first of the names."""
     typed = [name for name, feature in rows.features.items() if type(feature).__name__ == kind]
-    preferred = (
-        [name for name in names if name in typed]
-        or typed
-        or [name for name in names if name in rows.features]
-    )
+    preferred = [name for name in names if name in typed] or typed
+    if len(preferred) > 1 and preferred[0] not in names:
+        listed = clean_label(", ".join(preferred), 200)
+        raise InputError(
+            f"{place} has several columns of type {kind} ({listed}); call the one to read {names[0]}"
+        )
+    preferred = preferred or [name for name in names if name in rows.features]
     if not preferred:
         raise InputError(
             f"expected a column of type {kind}, or called {' or '.join(names)}, in {place}, got "
-            f"{', '.join(rows.features)}; rename one"
+            f"{clean_label(', '.join(rows.features), 200)}; rename one"
         )
+    if len(typed) > 1:
+        say(f"note: reading the column {preferred[0]} of {place}, of {clean_label(', '.join(typed), 200)}")
     return preferred[0]
 
 
-def _split_folder(root: Path, split: str | None) -> Path:
-    """The folder of a split by its own name, else by what such a split is usually called."""
-    present = sorted(path.parent.name for path in root.glob("*/state.json"))
-    usual = SPLIT_NAMES.get(usual_split(split) or "", ())
-    wanted = [name for name in (split, *usual) if name in present] or (present if len(present) == 1 else [])
-    if split is not None and wanted and wanted[0] not in (split, *usual):
-        wanted = []
-    if not wanted:
-        raise InputError(f"{root} has the splits {', '.join(present)}; name one of them with --split")
-    return root / str(wanted[0])
+def _split_folder(root: Path, asked: str | None) -> tuple[Path, str]:
+    """The folder of a split, and what the split is called."""
+    if (root / "dataset_dict.json").is_file():
+        present = sorted(path.parent.name for path in root.glob("*/state.json"))
+        if not present:
+            raise InputError(f"{root} is not a whole data set (no split is in it); save it again")
+        name = chosen_split(asked, present, str(root))
+        return root / name, clean_label(name)
+    stated = _stated_split(root / "state.json")
+    return root, only_split(asked, stated, str(root))
+
+
+def _stated_split(state: Path) -> str | None:
+    """What a data set that is one split says it is: `train` of `train[:10%]`; None where it does not say."""
+    try:
+        stated = json.loads(state.read_text("utf-8"))["_split"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None  # What is damaged in it is said when it is opened.
+    return clean_label(stated.partition("[")[0]) if isinstance(stated, str) and "+" not in stated else None

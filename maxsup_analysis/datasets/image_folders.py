@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from maxsup_analysis.datasets.decoding import IMAGE_ENDINGS, opened
+from maxsup_analysis.datasets.decoding import IMAGE_ENDINGS, begins_as_an_image, opened
 from maxsup_analysis.datasets.images import ImageSamples
-from maxsup_analysis.datasets.splits import SPLIT_NAMES, usual_split
+from maxsup_analysis.datasets.left_out import LeftOut
+from maxsup_analysis.datasets.split_folders import folders_in, is_folder, split_folder
+from maxsup_analysis.datasets.splits import meaning_of
 from maxsup_analysis.datasets.stamps import file_stamp, size_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
@@ -48,77 +50,81 @@ class ImageFiles:
 def image_folder(root: Path, split: str | None) -> ImageSamples:
     """A folder with a folder of images for each class; of one with train and val in it, the split named.
 
-    Raises InputError where classes are missing or empty, or the split is ambiguous.
+    Classes are in the order of their names as text. What is left out is counted on stderr.
+
+    Raises InputError where classes are missing or empty, hold splits, or the split is ambiguous.
     """
-    folder, split = _split_folder(root, split)
-    classes = sorted(entry.name for entry in _folders(folder) if not entry.name.startswith("."))
+    folder, split = split_folder(root, split)
+    found, left_out = folders_in(folder), LeftOut(str(folder))
+    for entry in found.hidden:
+        left_out.add(f"{entry}/")
+    for entry in found.files:
+        left_out.add(entry)
+    classes = sorted(found.folders)
     if not classes:
         raise InputError(f"expected a folder of images for each class in {folder}, found none; check --data")
     paths, labels = [], []
     for label, name in enumerate(classes):
-        found = sorted(_images_below(os.path.join(folder, name), name))
-        if not found:
-            raise InputError(
-                f"the class folder {clean_label(str(folder / name), 400)} has no images ({', '.join(IMAGE_ENDINGS)})"
-            )
-        paths += found
-        labels += [label] * len(found)
+        mine = sorted(_images_below(os.path.join(folder, name), name, left_out))
+        _require_one_class(mine, clean_label(str(folder / name), 400))
+        paths += mine
+        labels += [label] * len(mine)
+    left_out.say()
     name = root.name or root.resolve().name
-    return ImageSamples(name, split, ImageFiles(folder, tuple(paths)), torch.tensor(labels), tuple(classes))
+    return ImageSamples(
+        name,
+        split,
+        ImageFiles(folder, tuple(paths)),
+        torch.tensor(labels),
+        tuple(classes),
+        sorted_classes=True,
+    )
 
 
-def _images_below(folder: str, name: str) -> Iterator[str]:
+def _require_one_class(paths: list[str], place: str) -> None:
+    if not paths:
+        raise InputError(f"the class folder {place} has no images ({', '.join(IMAGE_ENDINGS)})")
+    inner = {path.split("/")[1] for path in paths if path.count("/") > 1}
+    if len({meaning for name in inner if (meaning := meaning_of(name))}) > 1:
+        raise InputError(
+            f"the folder {place} has splits in it ({clean_label(', '.join(sorted(inner)))}), not images of one class; "
+            "expected a folder for each split with the classes in it: name the one to read with --data"
+        )
+
+
+def _images_below(folder: str, name: str, left_out: LeftOut) -> Iterator[str]:
     """Paths of the images in a class folder and the folders in it, each beginning with the name of the class.
 
     Links are followed, but none to a folder that leads to the link, and no folder is entered twice.
     """
     start = os.path.realpath(folder)
-    return _walk(folder, name, (start,), {start})
+    return _walk(folder, name, (start,), {start}, left_out)
 
 
-def _walk(folder: str, name: str, above: tuple[str, ...], entered: set[str]) -> Iterator[str]:
+def _walk(
+    folder: str, name: str, above: tuple[str, ...], entered: set[str], left_out: LeftOut
+) -> Iterator[str]:
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
         path = f"{name}/{entry.name}"
-        if _is_folder(entry):
+        if is_folder(entry):
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(above[-1], entry.name)
             if real not in entered and not any(_is_within(place, real) for place in above):
                 entered.add(real)
-                yield from _walk(entry.path, path, (*above, real), entered)
-        elif entry.name.lower().endswith(IMAGE_ENDINGS):
+                yield from _walk(entry.path, path, (*above, real), entered, left_out)
+        elif _is_image(entry):
             yield path
+        else:
+            left_out.add(path)
+
+
+def _is_image(entry: os.DirEntry) -> bool:
+    """By its ending; without one by how it begins."""
+    if entry.name.lower().endswith(IMAGE_ENDINGS):
+        return True
+    return "." not in entry.name and begins_as_an_image(entry.path)
 
 
 def _is_within(place: str, folder: str) -> bool:
     return place.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # A link that leads to itself.
-        return False
-
-
-def _folders(folder: Path) -> list[os.DirEntry]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if _is_folder(entry)]
-
-
-def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
-    present = {
-        name: root / folder
-        for name, folders in SPLIT_NAMES.items()
-        for folder in reversed(folders)
-        if (root / folder).is_dir()
-    }
-    wanted = usual_split(split)
-    if wanted in present:
-        return present[wanted], str(wanted)
-    others = [entry for entry in _folders(root) if root / entry.name not in present.values()]
-    if present and not others:
-        if "test" in present and split is None:
-            return present["test"], "test"
-        raise InputError(f"{root} has the splits {', '.join(present)}; name one of them with --split")
-    return root, str(wanted or "all")

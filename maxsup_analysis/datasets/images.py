@@ -70,13 +70,17 @@ class SomeImages:
 
 @dataclass(frozen=True)
 class ImageSamples:
-    """Images of a source and their labels."""
+    """Images of a source and their labels.
+
+    sorted_classes: whether classes are numbered in the order of their names.
+    """
 
     name: str
     split: str
     source: ImageSource
     labels: Int64[Tensor, " N"]
     class_names: tuple[str, ...]
+    sorted_classes: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,7 +107,9 @@ class ImageSamples:
 
     def with_classes(self, class_names: tuple[str, ...], order: Sequence[int]) -> "ImageSamples":
         """The same samples, class k called order[k] and named anew."""
-        return replace(self, labels=torch.tensor(order)[self.labels], class_names=class_names)
+        return replace(
+            self, labels=torch.tensor(order)[self.labels], class_names=class_names, sorted_classes=False
+        )
 
     def with_labels(self, labels: Int64[Tensor, " N"]) -> "ImageSamples":
         """The same images under other labels."""
@@ -152,7 +158,7 @@ class ImageReader:
         if isinstance(image, Tensor):
             return self._of_right_size(image), False
         with image:
-            require_room(image, self.preprocessing.shorter_side)
+            require_room(image, self.preprocessing.shorter_side, self.preprocessing.size[2])
             return self.geometry(in_rgb(image)), is_rotated(image)
 
     def _of_right_size(self, values: Tensor) -> Tensor:

@@ -36,6 +36,11 @@ class LabelledImages:
         return len(self.labels)
 
     @property
+    def sorted_classes(self) -> bool:
+        """Their labels came as numbers."""
+        return False
+
+    @property
     def numbers(self) -> Int64[Tensor, " N"]:
         """The position of each image in the whole split."""
         return torch.arange(len(self)) if self.chosen is None else self.chosen

@@ -10,8 +10,10 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from maxsup_analysis.datasets.cifar import CACHE, CIFAR10_CLASSES, CIFAR100_CLASSES, cifar10, cifar100
+from maxsup_analysis.datasets.classes import class_labels
 from maxsup_analysis.datasets.idx import read_idx
 from maxsup_analysis.datasets.in_memory import LabelledImages
+from maxsup_analysis.datasets.splits import chosen_split
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.table import Table
 
@@ -37,10 +39,9 @@ DATASETS: Table[DataSource] = Table("data set")
 
 
 def open_named_data(name: str, split: str | None, data_dir: Path | None) -> LabelledImages:
-    """A split of a data set by name, which has to be said."""
-    if split is None and DATASETS[name]:
-        raise InputError(f"say which split of {name}: --split {' or '.join(SPLITS)}")
-    return load(name, str(split), data_dir)
+    """A split of a data set by name, by any name of the split; it has to be said."""
+    source = DATASETS[name]
+    return load(name, chosen_split(split, SPLITS, source.name), data_dir)
 
 
 def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:
@@ -53,7 +54,7 @@ def load(name: str, split: str, data_dir: Path | None = None) -> LabelledImages:
         name=name,
         split=split,
         images=_tensor(images),
-        labels=torch.from_numpy(labels.astype(np.int64)),
+        labels=class_labels(labels, name),
         class_names=source.classes,
     )
 

@@ -1,5 +1,6 @@
 """Files that lie within files, read by their place."""
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -19,13 +20,14 @@ def piece_of(file: Path, start: int, size: int) -> bytes:
         raise UnreadableImage(f"{size:,} bytes, more than {MOST_BYTES:,}")
     try:
         with open(file, "rb", buffering=0) as handle:
+            # Asked before, so that no room is made for what is not there.
+            missing = start + size - os.fstat(handle.fileno()).st_size
+            if start < 0 or size < 0 or missing > 0:
+                raise UnreadableImage(f"the archive ends {min(missing, size)} bytes early")
             handle.seek(start)
-            piece = handle.read(size)
+            return handle.read(size)
     except OSError as reason:
         raise UnreadableImage(reason.strerror or type(reason).__name__) from None
-    if len(piece) < size:
-        raise UnreadableImage(f"the archive ends {size - len(piece)} bytes early")
-    return piece
 
 
 def image_in(content: bytes) -> Image.Image:

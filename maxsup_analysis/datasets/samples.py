@@ -75,6 +75,11 @@ class Samples(Protocol):
         """What class k is called."""
         ...
 
+    @property
+    def sorted_classes(self) -> bool:
+        """Whether classes are numbered in the order of their names as text, which not every program does."""
+        ...
+
     def __len__(self) -> int: ...
 
     @property

@@ -15,6 +15,7 @@ from maxsup_analysis.datasets.torchvision_sets import names_torchvision_set, tor
 from maxsup_analysis.datasets.user_code import code_samples, names_code
 from maxsup_analysis.datasets.zips import names_zip, zip_samples
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import clean_label
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ def _opened(name: str, split: str | None, data_dir: Path | None) -> Samples:
     for source in SOURCES:
         if source.recognises(name):
             return source.open(name, split, data_dir)
-    if "/" in name or "." in name:
-        raise InputError(f"expected a data set or a folder of images, found nothing at {name}; check --data")
+    if data_dir is not None and (data_dir / name).exists():
+        return _opened(str(data_dir / name), split, data_dir)
+    if "/" in name or "." in name or data_dir is not None:
+        places = f"{name} or {data_dir / name}" if data_dir is not None else name
+        raise InputError(
+            f"expected a data set or a folder of images, found nothing at {clean_label(places, 400)}; check --data"
+        )
     return open_named_data(name, split, data_dir)

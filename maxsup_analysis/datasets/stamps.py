@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 
 def file_stamp(path: str | Path, *, hash_contents: bool) -> str:
@@ -12,6 +13,8 @@ def file_stamp(path: str | Path, *, hash_contents: bool) -> str:
         if not hash_contents:
             status = os.stat(path)
             return f"{status.st_size} {status.st_mtime_ns}"
+        if not S_ISREG(os.stat(path).st_mode):
+            return "unreadable: no regular file"
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as reason:

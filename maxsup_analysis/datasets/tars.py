@@ -1,48 +1,29 @@
-"""WebDataset's tar files: members with one key are one sample, `xyz.jpg` with `xyz.cls` or `xyz.json`."""
+"""WebDataset's tar files: which are read, and the samples in them."""
 
-import json
 import os
-import tarfile
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob, has_magic
-from itertools import groupby, product
+from itertools import islice, product
 from pathlib import Path
-from re import fullmatch, split
 
 import numpy as np
 from PIL import Image
 
 from maxsup_analysis.datasets.classes import class_labels, class_names, names_beside
-from maxsup_analysis.datasets.decoding import IMAGE_ENDINGS
 from maxsup_analysis.datasets.images import ImageSamples
+from maxsup_analysis.datasets.left_out import LeftOut
 from maxsup_analysis.datasets.pieces import image_in, piece_of
-from maxsup_analysis.datasets.splits import usual_split
+from maxsup_analysis.datasets.split_folders import folders_in, split_folder
+from maxsup_analysis.datasets.split_paths import split_of_paths
+from maxsup_analysis.datasets.splits import chosen_split, meaning_of, only_split, split_in
 from maxsup_analysis.datasets.stamps import file_stamps
+from maxsup_analysis.datasets.tar_members import COMPRESSED, samples_of
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.labels import clean_label
 
-COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A file in a tar."""
-
-    name: str
-    start: int
-    size: int
-
-    @property
-    def key(self) -> str:
-        """The name up to the first dot of its last part."""
-        folder, _, name = self.name.rpartition("/")
-        return f"{folder}/{name.partition('.')[0]}"
-
-    @property
-    def ending(self) -> str:
-        """What follows the key."""
-        return self.name.rpartition("/")[2].partition(".")[2].lower()
+# Names that a pattern with {000..010} may stand for.
+MOST_NAMES = 100_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +58,7 @@ def names_tars(name: str) -> bool:
     """Whether this is a tar, a pattern of tars, or a folder that holds nothing but tars."""
     if name.lower().endswith((".tar", *COMPRESSED)):
         return True
-    return Path(name).is_dir() and _holds_tars(Path(name))
+    return Path(name).is_dir() and (_holds_tars(Path(name)) or _holds_splits_of_tars(Path(name)))
 
 
 def tar_samples(name: str, split: str | None, data_dir: Path | None = None) -> ImageSamples:
@@ -85,21 +66,44 @@ def tar_samples(name: str, split: str | None, data_dir: Path | None = None) -> I
 
     InputError where there are none, where one is compressed or damaged, or where an image has no label.
     """
-    tars = _tars_of(name)
-    found = [(number, image, label) for number, tar in enumerate(tars) for image, label in _samples_of(tar)]
+    tars, title = _tars_of_split(name, split)
+    left_out = LeftOut(name, "no images with a label")
+    found = [(number, one) for number, tar in enumerate(tars) for one in samples_of(tar, left_out)]
     if not found:
         raise InputError(f"expected images (KEY.jpg with KEY.cls) in {tars[0]}, found none; check --data")
-    labels = class_labels([label for _, _, label in found], name)
+    if title is None:
+        inside = split_of_paths([one.image.name for _, one in found], split, name)
+        title, kept = inside.name, set(inside.numbers)
+        found = [pair for number, pair in enumerate(found) if number in kept]
+    left_out.say()
+    labels = class_labels([one.label for _, one in found], name)
     images = TarImages(
         tars,
-        np.array([number for number, _, _ in found]),
-        tuple(image.name for _, image, _ in found),
-        np.array([image.start for _, image, _ in found]),
-        np.array([image.size for _, image, _ in found]),
+        np.array([number for number, _ in found]),
+        tuple(one.image.name for _, one in found),
+        np.array([one.image.start for _, one in found]),
+        np.array([one.image.size for _, one in found]),
     )
     names = class_names(labels, names_beside(tars[0].parent), str(tars[0].parent))
-    title = tars[0].stem if len(tars) == 1 else tars[0].resolve().parent.name
-    return ImageSamples(title, usual_split(split) or "all", images, labels, names)
+    called = tars[0].stem if len(tars) == 1 else tars[0].resolve().parent.name
+    return ImageSamples(called, title, images, labels, names)
+
+
+def _tars_of_split(name: str, split: str | None) -> tuple[tuple[Path, ...], str | None]:
+    """The tars to read, and the split that their names or folders state; None where they state none."""
+    root = Path(name)
+    if root.is_dir() and not _holds_tars(root):
+        place, split = split_folder(root, split)
+        return _tars_of(str(place)), split
+    tars = _tars_of(name)
+    stated = {tar: split_in(tar.stem) for tar in tars}
+    present = dict.fromkeys(one for one in stated.values() if one)
+    if not present:
+        return tars, None
+    if len(present) == 1 and all(stated.values()):
+        return tars, only_split(split, next(iter(present)), name)
+    chosen = chosen_split(split, present, name)
+    return tuple(tar for tar in tars if stated[tar] == chosen), chosen
 
 
 def expanded(pattern: str) -> list[str]:
@@ -109,16 +113,21 @@ def expanded(pattern: str) -> list[str]:
         >>> expanded("val-{08..10}.tar")
         ['val-08.tar', 'val-09.tar', 'val-10.tar']
     """
-    parts = split(r"\{([^{}]*)\}", pattern)
+    parts = re.split(r"\{([^{}]*)\}", pattern)
     choices = [_choices(part) if number % 2 else [part] for number, part in enumerate(parts)]
-    return ["".join(chosen) for chosen in product(*choices)]
+    names = ["".join(chosen) for chosen in islice(product(*choices), MOST_NAMES + 1)]
+    if len(names) > MOST_NAMES:
+        raise InputError(f"{pattern} stands for more than {MOST_NAMES:,} names; name fewer tars")
+    return names
 
 
 def _choices(inside: str) -> list[str]:
-    ends = fullmatch(r"(\d+)\.\.(\d+)", inside)
+    ends = re.fullmatch(r"([0-9]{1,18})\.\.([0-9]{1,18})", inside)
     if not ends:
         return inside.split(",") if "," in inside else ["{" + inside + "}"]
     first, last = ends.groups()
+    if int(last) - int(first) >= MOST_NAMES:
+        raise InputError(f"{{{inside}}} stands for more than {MOST_NAMES:,} names; name fewer tars")
     return [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
 
 
@@ -126,6 +135,11 @@ def _holds_tars(folder: Path) -> bool:
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not entry.name.startswith(".")]
     return any(entry.name.endswith(".tar") for entry in shown) and not any(entry.is_dir() for entry in shown)
+
+
+def _holds_splits_of_tars(root: Path) -> bool:
+    folders = folders_in(root).folders
+    return any(meaning_of(name) and _holds_tars(root / name) for name in folders)
 
 
 def _tars_of(name: str) -> tuple[Path, ...]:
@@ -139,45 +153,3 @@ def _tars_of(name: str) -> tuple[Path, ...]:
             f"expected a tar file at {(missing or [name])[0]}, found nothing there; check --data"
         )
     return tuple(Path(path) for path in paths)
-
-
-def _samples_of(tar: Path) -> Iterator[tuple[Member, int]]:
-    """Images and labels of a tar; members of one key stand together."""
-    for key, members in groupby(_members(tar), lambda member: member.key):
-        files = {member.ending: member for member in members}
-        image = next((files[ending] for ending in files if f".{ending}".endswith(IMAGE_ENDINGS)), None)
-        if image is not None:
-            yield image, _label(tar, key, files)
-
-
-def _members(tar: Path) -> Iterator[Member]:
-    if tar.name.lower().endswith(COMPRESSED):
-        raise InputError(
-            f"{tar} is compressed, and its images cannot be read by their place; decompress it first"
-        )
-    try:
-        with tarfile.open(tar, "r:") as archive:
-            for member in archive:
-                archive.members = []  # type: ignore[attr-defined]  # Otherwise it keeps all of them.
-                if member.isreg() and not member.issparse():
-                    yield Member(member.name, member.offset_data, member.size)
-    except (OSError, tarfile.TarError) as reason:
-        raise InputError(
-            f"{tar} is not a whole tar file without compression ({reason}); fetch it again"
-        ) from None
-
-
-def _label(tar: Path, key: str, files: dict[str, Member]) -> int:
-    shown = clean_label(key.strip("/"), 200)
-    try:
-        if "cls" in files:
-            return int(piece_of(tar, files["cls"].start, files["cls"].size))
-        if "json" in files:
-            return int(json.loads(piece_of(tar, files["json"].start, files["json"].size))["label"])
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"expected a whole number as the label of {shown} in {tar}; number the classes"
-        ) from None
-    raise InputError(
-        f"the image {shown} in {tar} has no label; expected {shown}.cls or {shown}.json with a label"
-    )

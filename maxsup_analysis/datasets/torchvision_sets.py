@@ -1,6 +1,7 @@
 """The data sets of torchvision, by name: `torchvision:CIFAR10`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -8,13 +9,30 @@ from typing import cast
 
 from maxsup_analysis.datasets.images import ImageSamples
 from maxsup_analysis.datasets.map_style import MapStyle, MapStyleImages, map_style_samples
-from maxsup_analysis.datasets.splits import SPLIT_NAMES, usual_split
+from maxsup_analysis.datasets.splits import chosen_split, only_split
 from maxsup_analysis.datasets.stamps import file_stamps
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.table import Table
 
 PREFIX = "torchvision:"
+FOLDERS = ("ImageFolder", "DatasetFolder", "VisionDataset")
+TRAIN_TEST, TRAIN_VAL_TEST = ("train", "test"), ("train", "val", "test")
+# The parts that each data set with a parameter `split` has, by the names that it takes; the others have all three.
+SPLITS = {
+    **dict.fromkeys(("StanfordCars", "Food101", "FER2013", "GTSRB", "MovingMNIST"), TRAIN_TEST),
+    **dict.fromkeys(("ImageNet", "Imagenette"), ("train", "val")),
+    "OxfordIIITPet": ("trainval", "test"),
+    "FGVCAircraft": ("train", "val", "trainval", "test"),
+    "Country211": ("train", "valid", "test"),
+    "CelebA": ("train", "valid", "test", "all"),
+    "SVHN": ("train", "test", "extra"),
+    "STL10": ("train", "test", "unlabeled", "train+unlabeled"),
+    "Places365": ("train-standard", "train-challenge", "val", "test"),
+    "LFWPeople": ("10fold", "train", "test"),
+}
+EMNIST = ("byclass", "bymerge", "balanced", "letters", "digits", "mnist")
+YEARS = ("2017", "2018", "2019", "2021_train", "2021_train_mini", "2021_valid")
 OWN_FOLDERS = ("raw_folder", "_base_folder", "base_folder")
 
 
@@ -25,44 +43,80 @@ def names_torchvision_set(name: str) -> bool:
 
 def torchvision_samples(name: str, split: str | None, data_dir: Path | None) -> ImageSamples:
     """A split of one of torchvision's data sets, from the folder where it has been put."""
-    if split is None:
-        raise InputError(f"say which split of {name}: --split train, test or val")
+    own, _, variant = name.removeprefix(PREFIX).partition("/")
+    choice = _choice(own, variant, name)
+    title = chosen_split(split, choice.splits, name) if choice.splits else only_split(split, None, name)
     if data_dir is None:
         raise InputError(f"say where the files of {name} are: --data-dir FOLDER, its root in torchvision")
-    make = partial(_made, name.removeprefix(PREFIX), split, data_dir)
-    return map_style_samples(str(usual_split(split)), MapStyleImages(name, make, partial(_stamps, data_dir)))
+    make = partial(_made, own, {**choice.fixed, **choice.words(title)}, data_dir)
+    return map_style_samples(title, MapStyleImages(name, make, partial(_stamps, data_dir)))
 
 
-def _made(name: str, split: str, root: Path) -> MapStyle:
+@dataclass(frozen=True)
+class SplitChoice:
+    """How a data set of torchvision is asked for one of its splits.
+
+    parameter: of its constructor; None where it has no splits. fixed: other arguments. flag: whether the parameter is
+    true for the first split and false for the second.
+    """
+
+    splits: tuple[str, ...]
+    parameter: str | None = "split"
+    fixed: Mapping[str, object] = field(default_factory=dict)
+    flag: bool = False
+
+    def words(self, split: str) -> dict[str, object]:
+        """The argument that stands for a split."""
+        if self.parameter is None:
+            return {}
+        return {self.parameter: split == self.splits[0] if self.flag else split}
+
+
+# Data sets that name their splits by another parameter.
+OTHERWISE = {
+    "QMNIST": SplitChoice(("train", "test", "test10k", "test50k", "nist"), "what"),
+    "INaturalist": SplitChoice(YEARS, "version"),
+    "LSUN": SplitChoice(TRAIN_VAL_TEST, "classes"),
+    "Omniglot": SplitChoice(("background", "evaluation"), "background", flag=True),
+}
+
+
+def _choice(own: str, variant: str, name: str) -> SplitChoice:
+    """The splits of a data set by its own names; those of its constructor where it is not in the table."""
+    constructor = _constructors()[own]
+    parameters = signature(constructor).parameters
+    if own in FOLDERS:
+        raise InputError(
+            f"{name} is a folder of images for each class; name the folder itself with --data FOLDER"
+        )
+    if own == "EMNIST":
+        if variant not in EMNIST:
+            raise InputError(
+                f"{name} has several sets; name one as --data {PREFIX}EMNIST/{EMNIST[0]} ({', '.join(EMNIST)})"
+            )
+        return SplitChoice(TRAIN_TEST, "train", {"split": variant}, flag=True)
+    if variant:
+        raise InputError(f"no data set of torchvision is called {own}/{variant}; name it {PREFIX}{own}")
+    if own in OTHERWISE and OTHERWISE[own].parameter in parameters:
+        return OTHERWISE[own]
+    if "train" in parameters:
+        return SplitChoice(TRAIN_TEST, "train", flag=True)
+    return SplitChoice(SPLITS.get(own, TRAIN_VAL_TEST)) if "split" in parameters else SplitChoice((), None)
+
+
+def _made(name: str, words: Mapping[str, object], root: Path) -> MapStyle:
     """The data set, never downloaded."""
     constructor = constructors()[name]
     parameters = signature(constructor).parameters
-    known = {"root": str(root), "download": False, "train": usual_split(split) == "train"}
-    words = {word: value for word, value in known.items() if word in parameters}
-    named = "split" in parameters and "train" not in parameters
-    splits = dict.fromkeys((split, *SPLIT_NAMES.get(str(usual_split(split)), ()))) if named else {}
-    return _opened(
-        constructor, [{**words, "split": one} for one in splits] or [words], f"{PREFIX}{name}", root
-    )
-
-
-def _opened(
-    constructor: Callable[..., MapStyle], attempts: list[dict[str, object]], name: str, root: Path
-) -> MapStyle:
-    """What the first arguments make that name a split which there is."""
-    refusals: list[Exception] = []
-    for words in attempts:
-        try:
-            return constructor(**words)
-        except ValueError as reason:
-            refusals.append(reason)
-        except (RuntimeError, OSError, TypeError, ImportError) as reason:
-            refusals.insert(0, reason)
-            break
-    detail = clean_label(" ".join(str(refusals[0]).split()), 200)
-    raise InputError(
-        f"{name} cannot be opened in {root}: {detail}; put its files there as torchvision keeps them"
-    )
+    known = {"root": str(root), "download": False}
+    known = {word: value for word, value in known.items() if word in parameters}
+    try:
+        return constructor(**known, **words)
+    except (ValueError, RuntimeError, OSError, TypeError, ImportError, LookupError, SyntaxError) as reason:
+        detail = clean_label(" ".join(str(reason).split()), 200)
+        raise InputError(
+            f"{PREFIX}{name} cannot be opened in {root}: {detail}; put its files there as torchvision keeps them"
+        ) from None
 
 
 def constructors() -> Table[Callable[..., MapStyle]]:

@@ -12,7 +12,7 @@ from maxsup_analysis.datasets.map_style import (
     map_style_samples,
     pixel_digest,
 )
-from maxsup_analysis.datasets.splits import usual_split
+from maxsup_analysis.datasets.splits import only_split
 from maxsup_analysis.datasets.stamps import file_stamp
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.named_code import named_code
@@ -28,7 +28,14 @@ def names_code(name: str) -> bool:
 def code_samples(name: str, split: str | None, data_dir: Path | None) -> ImageSamples:
     """What the function of that name returns, called with `split` and `data_dir` as far as it takes them."""
     make = partial(_made, name, split, data_dir)
-    return map_style_samples(usual_split(split) or "all", MapStyleImages(name, make, _stamps))
+    # A function that takes a split answers for what it gives.
+    title = split if split and _takes(name, "split") else None
+    return map_style_samples(title or only_split(split, None, name), MapStyleImages(name, make, _stamps))
+
+
+def _takes(name: str, word: str) -> bool:
+    parameters = signature(named_code(name, returns="a data set")).parameters
+    return word in parameters or any(one.kind is Parameter.VAR_KEYWORD for one in parameters.values())
 
 
 def _made(name: str, split: str | None, data_dir: Path | None) -> object:

@@ -1,8 +1,10 @@
 """Images in a zip, as the authors of MaxSup, DeiT and Swin keep ImageNet: with a map of files to labels beside it."""
 
+import re
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,17 +14,22 @@ from jaxtyping import Int64
 from PIL import Image
 from torch import Tensor
 
-from maxsup_analysis.datasets.classes import class_labels, class_names
+from maxsup_analysis.datasets.classes import class_labels, class_names, lines_of
 from maxsup_analysis.datasets.decoding import IMAGE_ENDINGS, UnreadableImage
 from maxsup_analysis.datasets.images import ImageSamples
+from maxsup_analysis.datasets.left_out import LeftOut
 from maxsup_analysis.datasets.pieces import MOST_BYTES, image_in, piece_of
-from maxsup_analysis.datasets.splits import SPLIT_NAMES, usual_split
+from maxsup_analysis.datasets.split_paths import shared, split_of_paths
+from maxsup_analysis.datasets.splits import chosen_split, meaning_of, split_in
 from maxsup_analysis.datasets.stamps import file_stamps
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 ENCRYPTED = 1
+LABEL = re.compile("[0-9]{1,18}")
+# Images are packed already: beyond so many bytes one that shrinks to a part of this is a bomb.
+FEW_BYTES, MOST_PACKED = 2**24, 100
 
 
 @dataclass(frozen=True)
@@ -57,65 +64,123 @@ def names_zip(name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Listing:
+    """Paths in a zip, the number of the class of each, and the names of the classes.
+
+    by_folder: whether the classes are folders, in the order of their names.
+    """
+
+    split: str
     paths: tuple[str, ...]
     labels: Int64[Tensor, " N"]
     class_names: tuple[str, ...]
+    by_folder: bool
 
 
 def zip_samples(name: str, split: str | None, data_dir: Path | None = None) -> ImageSamples:
     """The images that the map beside a zip lists, or those in folders of classes where there is no map."""
-    file = Path(name)
-    members, beside = _members(file), _map_beside(file, split)
-    listing = _by_map(beside, file, members) if beside else _by_folder(file, list(members))
+    file, left_out = Path(name), LeftOut(name)
+    members, (beside, stated) = _members(file, left_out), _map_beside(file, split)
+    left_out.say()
+    listing = (
+        _by_map(beside, file, members, split, stated) if beside else _by_folder(file, list(members), split)
+    )
     places = np.array([members[path] for path in listing.paths], np.int64)
-    title = usual_split(split) or _split_of(file)
+    source = ZipImages(file, listing.paths, places)
     return ImageSamples(
-        file.stem, title, ZipImages(file, listing.paths, places), listing.labels, listing.class_names
+        file.stem,
+        listing.split,
+        source,
+        listing.labels,
+        listing.class_names,
+        sorted_classes=listing.by_folder,
     )
 
 
-def _members(file: Path) -> dict[str, tuple[int, ...]]:
-    """Where each image in a zip is."""
+def _members(file: Path, left_out: LeftOut) -> dict[str, tuple[int, ...]]:
+    """Where each image in a zip is; InputError where two have one name."""
+    found: dict[str, tuple[int, ...]] = {}
+    for one in _entries(file):
+        if one.filename.startswith("__MACOSX/") or one.is_dir():
+            continue
+        if not one.filename.lower().endswith(IMAGE_ENDINGS):
+            left_out.add(one.filename)
+            continue
+        if one.filename in found:
+            shown = clean_label(one.filename, 200)
+            raise InputError(f"{file} has {shown} more than once, so one image would be lost; pack it again")
+        found[one.filename] = (
+            one.header_offset, one.compress_size, one.file_size, one.compress_type, one.CRC, one.flag_bits,
+        )  # fmt: skip
+    return found
+
+
+def _entries(file: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(file) as archive:
-            return {
-                one.filename: (
-                    one.header_offset, one.compress_size, one.file_size, one.compress_type, one.CRC, one.flag_bits,
-                )
-                for one in archive.infolist()
-                if one.filename.lower().endswith(IMAGE_ENDINGS) and not one.filename.startswith("__MACOSX/")
-            }  # fmt: skip
-    except (OSError, zipfile.BadZipFile) as reason:
-        raise InputError(f"{file} is not a whole zip file ({reason}); fetch it again") from None
+            return archive.infolist()
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        ValueError,
+        ArithmeticError,
+        LookupError,
+        NotImplementedError,
+        struct.error,
+    ) as why:
+        detail = clean_label(" ".join(str(why).split()), 120)
+        raise InputError(f"{file} is not a whole zip file ({detail}); fetch it again") from None
 
 
-def _split_of(file: Path) -> str:
-    split = usual_split(file.stem)
-    return split if split in SPLIT_NAMES else "all"
+def _map_beside(file: Path, asked: str | None) -> tuple[Path | None, str | None]:
+    """The map of a zip, `STEM_map.txt`, or that of the split, `val_map.txt`; and the split that it states."""
+    own = file.with_name(f"{file.stem}_map.txt")
+    maps = {path.name.removesuffix("_map.txt"): path for path in sorted(file.parent.glob("*_map.txt"))}
+    of_splits = {name: path for name, path in maps.items() if meaning_of(name) and path.is_file()}
+    stated = split_in(file.stem)
+    if own.is_file() and (stated or not of_splits or asked is None):
+        return own, stated
+    if stated:
+        meant = [name for name in of_splits if meaning_of(name) == meaning_of(stated)]
+        return (of_splits[meant[0]], stated) if len(meant) == 1 else (None, stated)
+    if not of_splits:
+        return None, None
+    name = chosen_split(asked, of_splits, f"{file}, by the maps beside it,")
+    return of_splits[name], name
 
 
-def _map_beside(file: Path, split: str | None) -> Path | None:
-    """`STEM_map.txt`, else that of the split, `val_map.txt` or `train_map.txt`."""
-    wanted = SPLIT_NAMES.get(usual_split(split) or _split_of(file), (split,))
-    candidates = (file.with_name(f"{name}_map.txt") for name in (file.stem, *wanted))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _by_map(file: Path, archive: Path, members: Mapping[str, object]) -> _Listing:
+def _by_map(
+    file: Path, archive: Path, members: Mapping[str, object], asked: str | None, stated: str | None
+) -> _Listing:
     """Lines of a path and a label; a path may begin with the name of the zip, as in `val.zip@/`."""
-    lines = file.read_text("utf-8", "surrogateescape").splitlines()
-    pairs = [line.rsplit(maxsplit=1) for line in lines if line.strip()]
+    pairs = [line.rsplit(maxsplit=1) for line in lines_of(file)]
     for pair in pairs:
-        if len(pair) != 2 or not pair[1].isdecimal():
+        if len(pair) != 2 or not LABEL.fullmatch(pair[1]):
             shown = clean_label(" ".join(pair), 100)
             raise InputError(f"expected lines of a path and a label in {file}, got {shown!r}; mend the map")
-    paths = tuple(path.rpartition("@/")[2].strip() for path, _ in pairs)
+    paths = [path.rpartition("@/")[2].strip() for path, _ in pairs]
+    _require_listed(paths, file, archive, members)
+    inside = split_of_paths(paths, asked if asked != stated else None, str(archive), stated)
+    chosen = tuple(paths[number] for number in inside.numbers)
+    labels = class_labels([int(pairs[number][1]) for number in inside.numbers], str(file))
+    names = class_names(labels, _folder_names(chosen, labels.tolist()), str(file))
+    return _Listing(inside.name, chosen, labels, names, by_folder=False)
+
+
+def _require_listed(paths: Sequence[str], file: Path, archive: Path, members: Mapping[str, object]) -> None:
+    """Every line is an image of the zip, once; images that no line names are counted."""
     missing = [path for path in paths if path not in members]
     if missing or not paths:
         what = f"{clean_label(missing[0], 200)} and {len(missing) - 1} more" if missing else "any image"
         raise InputError(f"{archive} does not hold {what} of {file}; give the map that belongs to the zip")
-    labels = class_labels([int(label) for _, label in pairs], str(file))
-    return _Listing(paths, labels, class_names(labels, _folder_names(paths, labels.tolist()), str(file)))
+    listed = set(paths)
+    if len(listed) < len(paths):
+        twice = clean_label(next(path for path, count in Counter(paths).items() if count > 1), 200)
+        raise InputError(f"{file} lists {twice} more than once; leave one line for each image")
+    left_out = LeftOut(str(archive), f"not in {file.name}")
+    for path in members:
+        if path not in listed:
+            left_out.add(path)
+    left_out.say()
 
 
 def _folder_names(paths: Sequence[str], labels: Sequence[int]) -> list[str] | None:
@@ -130,23 +195,24 @@ def _folder_names(paths: Sequence[str], labels: Sequence[int]) -> list[str] | No
     return [next(iter(name)) for name in names]
 
 
-def _by_folder(archive: Path, paths: list[str]) -> _Listing:
-    """The classes are folders, below those that all images share."""
-    split = {path: PurePosixPath(path).parts for path in sorted(paths)}
-    depth = 0
-    while split and len({parts[depth] for parts in split.values()}) == 1:
-        if min(len(parts) for parts in split.values()) < depth + 3:
-            break
-        depth += 1
-    if not split or min(len(parts) for parts in split.values()) < depth + 2:
+def _by_folder(archive: Path, paths: list[str], asked: str | None) -> _Listing:
+    """The classes are folders, below those that all images share, and below those of splits."""
+    inside = split_of_paths(sorted(paths), asked, str(archive), split_in(archive.stem))
+    chosen = [sorted(paths)[number] for number in inside.numbers]
+    parts = [PurePosixPath(path).parts for path in chosen]
+    # The deepest folder that all share is the class where there is one class only.
+    depth = min(shared([one[:-1] for one in parts]), min((len(one) for one in parts), default=0) - 2)
+    if not parts or depth < 0:
         raise InputError(
             f"expected a map of files to labels beside {archive} ({archive.stem}_map.txt), or a folder of images for "
             "each class in it, found neither; check --data"
         )
-    names = sorted({parts[depth] for parts in split.values()})
+    names = sorted({one[depth] for one in parts})
     place = {name: label for label, name in enumerate(names)}
-    labels = class_labels([place[parts[depth]] for parts in split.values()], str(archive))
-    return _Listing(tuple(split), labels, class_names(labels, names, str(archive)))
+    labels = class_labels([place[one[depth]] for one in parts], str(archive))
+    return _Listing(
+        inside.name, tuple(chosen), labels, class_names(labels, names, str(archive)), by_folder=True
+    )
 
 
 def _content(
@@ -156,8 +222,8 @@ def _content(
         raise UnreadableImage("encrypted")
     if method not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UnreadableImage(f"compressed by method {method}, expected stored or deflated")
-    if size > MOST_BYTES:
-        raise UnreadableImage(f"{size:,} bytes, more than {MOST_BYTES:,}")
+    if size > MOST_BYTES or (size > FEW_BYTES and size > MOST_PACKED * compressed):
+        raise UnreadableImage(f"{size:,} bytes unpacked, more than any image")
     magic, name, extra = LOCAL_HEADER.unpack(piece_of(archive, header, LOCAL_HEADER.size))
     packed = piece_of(archive, header + LOCAL_HEADER.size + name + extra, compressed)
     content = packed if method == zipfile.ZIP_STORED else _inflated(packed, size)

@@ -35,8 +35,8 @@ def saved_npz(folder: Path, images: np.ndarray, labels: object = LABELS) -> str:
     ids=["channels last", "channels first", "grey", "one channel"],
 )
 def test_bytes_of_another_size_are_resized(tmp_path: Path, images: np.ndarray, arrays: list[np.ndarray]):
-    data = open_data(saved_npz(tmp_path, images), "test")
-    assert (data.name, data.split, data.class_names) == ("pets", "test", ("0", "1", "2", "3"))
+    data = open_data(saved_npz(tmp_path, images), None)
+    assert (data.name, data.split, data.class_names) == ("pets", "all", ("0", "1", "2", "3"))
     assert_reads(data, arrays, LABELS)
 
 
@@ -81,7 +81,7 @@ def test_a_pair_of_idx_files(tmp_path: Path, zipped: bool, dot: str):
         for name, array in files.items():
             content = idx(array)
             (tmp_path / (name + ".gz" * zipped)).write_bytes(gzip.compress(content) if zipped else content)
-    assert_reads(open_data(str(tmp_path), "val"), list(GREY[[3, 2]]), [1, 3])
+    assert_reads(open_data(str(tmp_path), "test"), list(GREY[[3, 2]]), [1, 3])
     assert_reads(open_data(str(tmp_path), "train"), list(GREY), LABELS)
     file = tmp_path / (f"t10k-images{dot}idx3-ubyte" + ".gz" * zipped)
     assert_reads(open_data(str(file), None), list(GREY[[3, 2]]), [1, 3])
@@ -109,7 +109,7 @@ def test_the_digests_are_of_every_byte(tmp_path: Path):
             LABELS,
             r"expected images N x H x W, .* got int64 of shape \(4, 12, 16, 3\)",
         ),
-        (COLOURS[0, 0], LABELS, r"got uint8 of shape \(16, 3\)"),
+        (COLOURS[:, 0, 0], LABELS, r"got uint8 of shape \(4, 3\)"),
         (np.zeros((4, 5, 6, 7), np.uint8), LABELS, r"got uint8 of shape \(4, 5, 6, 7\)"),
         (
             COLOURS - 128.0,

@@ -48,17 +48,18 @@ def test_one_data_set(tmp_path: Path, image: str, label: str):
     assert np.array_equal(by_workers(data), expected_rows(ARRAYS))
 
 
-@pytest.mark.parametrize("split", ["val", "test", "validation"])
+@pytest.mark.parametrize("split", ["val", "valid", "validation"])
 def test_splits(tmp_path: Path, split: str):
     parts = datasets.DatasetDict({"train": rows().select([0]), "validation": rows()})
     parts.save_to_disk(tmp_path / "pets")
     data = open_data(str(tmp_path / "pets"), split)
-    assert (data.name, data.split, len(data)) == ("pets", "test", 4)
-    for wrong in (None, "extra"):
+    assert (data.name, data.split, len(data)) == ("pets", "validation", 4)
+    for wrong in (None, "extra", "test"):
         with pytest.raises(InputError) as refusal:
             open_data(str(tmp_path / "pets"), wrong)
+        meant = f", none of them meant by {wrong!r}" if wrong else ""
         assert str(refusal.value) == (
-            f"{tmp_path / 'pets'} has the splits train, validation; name one of them with --split"
+            f"{tmp_path / 'pets'} has the splits train, validation{meant}; name one of them with --split"
         )
 
 

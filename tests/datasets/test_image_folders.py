@@ -39,10 +39,11 @@ def test_classes_in_another_order(tmp_path: Path):
 @pytest.mark.parametrize(
     ("folder", "split", "found"),
     [
-        ("val", None, "test"),
-        ("val", "test", "test"),
-        ("validation", "val", "test"),
+        ("val", "val", "val"),
+        ("Val", "val", "Val"),
+        ("validation", "val", "validation"),
         ("train", "train", "train"),
+        ("train", None, "train"),
     ],
 )
 def test_a_split_by_any_of_its_names(tmp_path: Path, folder: str, split: str | None, found: str):
@@ -56,8 +57,10 @@ def test_a_split_by_any_of_its_names(tmp_path: Path, folder: str, split: str | N
 def test_errors_word_for_word(tmp_path: Path):
     class_folders(tmp_path / "train", COUNTS)
     with pytest.raises(InputError) as refusal:
-        open_data(str(tmp_path), None)
-    assert str(refusal.value) == f"{tmp_path} has the splits train; name one of them with --split"
+        open_data(str(tmp_path), "val")
+    assert str(refusal.value) == (
+        f"{tmp_path} has the splits train, none of them meant by 'val'; name one of them with --split"
+    )
     (tmp_path / "train" / "eel").mkdir()
     with pytest.raises(InputError, match=r"the class folder .*eel has no images \(\.jpg, \.jpeg, \.png"):
         open_data(str(tmp_path), "train")

@@ -105,7 +105,7 @@ def test_the_state_is_of_the_images_only():
 
 
 def test_a_split_has_to_be_said():
-    with pytest.raises(InputError, match="say which split of digits: --split train or test"):
+    with pytest.raises(InputError, match="digits has the splits train, test; name one of them with --split"):
         open_data("digits", None)
     with pytest.raises(InputError, match="did you mean 'digits'"):
         open_data("digit", "test")

@@ -49,7 +49,7 @@ def tars(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("pattern", ["", "/val-{000..002}.tar", "/*.tar", "/val-00{0,1,2}.tar"])
 def test_a_folder_or_a_pattern_of_tars(tars: Path, pattern: str):
     data = open_data(f"{tars}{pattern}", "val")
-    assert (data.name, data.split, data.class_names) == ("shards", "test", ("0", "1", "2"))
+    assert (data.name, data.split, data.class_names) == ("shards", "val", ("0", "1", "2"))
     assert data.called(3) == "val-001.tar/part.one/0003.png"
     assert_reads(data, ARRAYS, LABELS)
 
@@ -57,7 +57,7 @@ def test_a_folder_or_a_pattern_of_tars(tars: Path, pattern: str):
 def test_one_tar_with_names_beside_it(tars: Path):
     (tars / "classes.txt").write_text("ant\nbee\ncow\n")
     data = open_data(f"{tars}/val-001.tar", None)
-    assert (data.name, data.split, data.class_names) == ("val-001", "all", ("ant", "bee", "cow"))
+    assert (data.name, data.split, data.class_names) == ("val-001", "val", ("ant", "bee", "cow"))
     assert_reads(data, ARRAYS[2:4], LABELS[2:4])
     assert len(open_data(str(tars), None)) == 6
 

@@ -31,7 +31,7 @@ def mnist(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("split", ["test", "val"])
+@pytest.mark.parametrize("split", ["test", "testing"])
 def test_a_constructor_with_train(mnist: Path, split: str):
     data = open_data("torchvision:MNIST", split, mnist)
     assert (data.name, data.split, data.class_names[9]) == ("torchvision:MNIST", "test", "9 - nine")
@@ -55,9 +55,11 @@ def test_a_constructor_with_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     scipy.io.savemat(tmp_path / "test_32x32.mat", content)
     monkeypatch.setattr("torchvision.datasets.svhn.check_integrity", lambda *_: True)
     # The digit 0 has the label 10 in the files.
-    assert_reads(open_data("torchvision:SVHN", "val", tmp_path), list(rows), [1, 0, 3])
-    with pytest.raises(InputError, match=r"torchvision:SVHN cannot be opened in .*; put its files there"):
-        open_data("torchvision:SVHN", "no split", tmp_path)
+    assert_reads(open_data("torchvision:SVHN", "test", tmp_path), list(rows), [1, 0, 3])
+    with pytest.raises(
+        InputError, match="torchvision:SVHN has the splits train, test, extra, none of them meant"
+    ):
+        open_data("torchvision:SVHN", "val", tmp_path)
 
 
 class Splitless(torchvision.datasets.VisionDataset):
@@ -79,8 +81,9 @@ class Splitless(torchvision.datasets.VisionDataset):
 
 
 def test_a_split_that_is_called_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torchvision.datasets, "MNIST", Splitless)
-    data = open_data("torchvision:MNIST", "test", tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "ImageNet", Splitless)
+    data = open_data("torchvision:ImageNet", "validation", tmp_path)
+    assert data.split == "val"
     assert data.class_names == ("tench, Tinca tinca", "goldfish")
     assert_reads(data, [pixels(0), pixels(1)], [1, 0])
 
@@ -93,7 +96,7 @@ def test_what_is_missing_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"torchvision:CIFAR10 cannot be opened in .*; put its files there"):
         open_data("torchvision:CIFAR10", "test", tmp_path)
     with pytest.raises(
-        InputError, match="say which split of torchvision:CIFAR10: --split train, test or val"
+        InputError, match="torchvision:CIFAR10 has the splits train, test; name one of them with --split"
     ):
         open_data("torchvision:CIFAR10", None, tmp_path)
     with pytest.raises(InputError, match="say where the files of torchvision:CIFAR10 are: --data-dir FOLDER"):

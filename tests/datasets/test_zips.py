@@ -39,7 +39,8 @@ def test_labels_come_from_the_map(tmp_path: Path, method: int, gap: str, prefix:
     lines = [f"{prefix}{name}{gap}{label}" for name, label in zip(FLAT, LABELS, strict=True)]
     (tmp_path / map_name).write_text("\n".join(lines[::-1]) + "\n")
     data = open_data(str(file), "val")
-    assert (data.name, data.split, data.class_names) == ("images", "test", ("0", "1", "2"))
+    named = "val" if map_name == "val_map.txt" else "all"
+    assert (data.name, data.split, data.class_names) == ("images", named, ("0", "1", "2"))
     assert_reads(data, ARRAYS[::-1], LABELS[::-1])
 
 
@@ -59,7 +60,7 @@ def test_classes_are_called_as_their_folders_where_each_has_one(tmp_path: Path):
 def test_without_a_map_classes_are_folders(tmp_path: Path, above: str):
     file = write_zip(tmp_path / "val.zip", [above + name for name in FOLDERS])
     data = open_data(str(file), None)
-    assert (data.split, data.class_names) == ("test", ("n00", "n01", "n02"))
+    assert (data.split, data.class_names) == ("val", ("n00", "n01", "n02"))
     assert_reads(data, [ARRAYS[k] for k in (1, 2, 0, 3)], [0, 1, 2, 2])
     assert np.array_equal(by_workers(data), expected_rows([ARRAYS[k] for k in (1, 2, 0, 3)]))
 

@@ -81,6 +81,11 @@ class CorruptedSamples:
         return self.samples.class_names
 
     @property
+    def sorted_classes(self) -> bool:
+        """As of the clean samples."""
+        return self.samples.sorted_classes
+
+    @property
     def numbers(self) -> Int64[Tensor, " N"]:
         """Those of the clean samples."""
         return self.samples.numbers
