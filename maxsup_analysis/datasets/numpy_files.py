@@ -69,13 +69,13 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, rows:
     return array.reshape(shape, order="F" if fortran else "C")
 
 
-def _header(file: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     return read(file)
 
 
-def _content(file: zipfile.ZipExtFile, size: int) -> bytearray:
+def _content(file: Any, size: int) -> bytearray:
     """So many bytes, with room made as they come: what is declared may not be there."""
     content = bytearray()
     while len(content) < size:

@@ -41,7 +41,7 @@ def split_of_paths(
     return SplitPaths(only_split(asked, above[-1] if above else stated, place), range(len(paths)))
 
 
-def shared(parts: Sequence[Sequence[str]]) -> int:
+def shared(parts: Sequence[tuple[str, ...]]) -> int:
     """How many folders all paths begin with."""
     if not parts:
         return 0

@@ -93,13 +93,11 @@ def zip_with_maps(root: Path, splits: Sequence[str]) -> str:
 
 
 def dataset_dict(root: Path, splits: Sequence[str]) -> str:
-    parts = {
-        split: datasets.Dataset.from_dict(
-            {"image": [encoded(pixels(1))] * size, "label": [0, 1, *[1] * (size - 2)]}
-        )
-        for split, size in sizes(splits).items()
-    }
-    datasets.DatasetDict(parts).save_to_disk(root)
+    parts = datasets.DatasetDict()
+    for split, size in sizes(splits).items():
+        content = {"image": [encoded(pixels(1))] * size, "label": [0, 1, *[1] * (size - 2)]}
+        parts[split] = datasets.Dataset.from_dict(content)
+    parts.save_to_disk(root)
     return str(root)
 
 
