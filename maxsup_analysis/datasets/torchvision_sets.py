@@ -83,7 +83,7 @@ OTHERWISE = {
 
 def _choice(own: str, variant: str, name: str) -> SplitChoice:
     """The splits of a data set by its own names; those of its constructor where it is not in the table."""
-    constructor = _constructors()[own]
+    constructor = constructors()[own]
     parameters = signature(constructor).parameters
     if own in FOLDERS:
         raise InputError(
