@@ -1,11 +1,12 @@
 """Data that a checkpoint names: sets that are known here by name, never a path, an address or code."""
 
 from maxsup_analysis.datasets.named import DATASETS
-from maxsup_analysis.datasets.splits import SPLIT_NAMES
+from maxsup_analysis.datasets.splits import SYNONYMS, WHOLE
 from maxsup_analysis.datasets.torchvision_sets import PREFIX, constructors
+from maxsup_analysis.datasets.torchvision_sets import SPLITS as TORCHVISION_SPLITS
 from maxsup_analysis.stated import Stated
 
-SPLITS = {name: name for names in SPLIT_NAMES.values() for name in names}
+SPLITS = {name: name for names in (*SYNONYMS, *TORCHVISION_SPLITS.values(), (WHOLE,)) for name in names}
 
 
 def stated_data(named: Stated) -> str:
