@@ -1,5 +1,9 @@
 """What can go wrong: input that the user can mend, and numbers that do not exist."""
 
+import errno
+
+# What the system says where a disk, or the share of it that a user has, is full.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 OUT_OF_RANGE = "squares of the features leave the range of float64; scale them"
 
 
@@ -29,9 +33,15 @@ def sentence_of(error: Exception) -> str | None:
     Example:
         >>> sentence_of(FileNotFoundError(2, "No such file or directory", "a.pt"))
         'a.pt: No such file or directory'
+        >>> sentence_of(OSError(28, "No space left on device"))
+        "a disk is full (No space left on device); make room where the output goes and in the system's temporary folder"
     """
     if isinstance(error, InputError):
         return str(error)
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        place = f"cannot write to {error.filename}" if error.filename else "a disk is full"
+        where = "there" if error.filename else "where the output goes and in the system's temporary folder"
+        return f"{place} ({error.strerror}); make room {where}"
     if isinstance(error, OSError):
         return f"{error.filename or 'the system'}: {error.strerror or error}"
     return None

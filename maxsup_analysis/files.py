@@ -1,14 +1,15 @@
 """Outputs are whole or absent: written beside their place under another name, then renamed."""
 
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from maxsup_analysis.errors import InputError
+from maxsup_analysis.errors import NO_ROOM, InputError
+from maxsup_analysis.leftovers import REPLACED, remove_leftover_folders, temporary_file, temporary_folder
+
+ELSEWHERE = "choose another output with -o"
+ROOM = "make room there, or choose another output with -o"
 
 
 def require_absent(path: Path, *, overwrite: bool) -> None:
@@ -25,36 +26,43 @@ def whole_file(path: Path) -> Iterator[Path]:
     with _sibling(path) as folder:
         partial = folder / path.name
         yield partial
+        _sync(partial)
         os.replace(partial, path)
-
-
-TEMPORARY = ".tmp"
+        sync_folder(path.parent)
 
 
 def write_durably(path: Path, *parts: bytes | memoryview) -> None:
     """Write a file that is on the disk, whole and under its name, once this returns; else it is not there at all.
 
-    A crash at any moment leaves at most a file that ends in TEMPORARY. Raises OSError where the disk is full or fails.
+    A crash at any moment leaves at most a file that `leftovers` finds. Raises OSError, which names the file, where the
+    disk is full or fails.
     """
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        partial, descriptor = temporary_file(path)
         try:
             for part in parts:
                 _write_all(descriptor, memoryview(part))
             os.fsync(descriptor)
+            # Before it is closed, so that nobody takes it for a leftover.
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
         finally:
             os.close(descriptor)
-        os.replace(partial, path)
         sync_folder(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except OSError as reason:
+        reason.filename = reason.filename or str(path)
         raise
 
 
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -76,8 +84,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
         yield partial
         if path.exists():
             # Two renames, so that there is no moment with half of either.
-            os.replace(path, folder / "replaced")
+            os.replace(path, folder / REPLACED)
         os.replace(partial, path)
+        sync_folder(path.parent)
 
 
 @contextmanager
@@ -91,10 +100,22 @@ def refusing_to_write(place: Path, advice: str) -> Iterator[None]:
 
 @contextmanager
 def _sibling(path: Path) -> Iterator[Path]:
-    with refusing_to_write(path.parent, "choose another output with -o"):
+    """A folder beside a path, on the same disk. A disk that is full is an InputError that names the path."""
+    if not path.name:
+        raise InputError(f"expected an output with a name, got {path}; {ELSEWHERE}")
+    with refusing_to_write(path.parent, ELSEWHERE):
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
-    try:
+        remove_leftover_folders(path.parent)
+    with _naming(path), temporary_folder(path.parent) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of a full disk say which output was written: a file that was open already has no name."""
+    try:
+        yield
+    except OSError as reason:
+        if reason.errno in NO_ROOM or reason.filename is None:
+            raise InputError(f"cannot write to {path} ({reason.strerror or reason}); {ROOM}") from None
+        raise

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,9 +76,11 @@ class Loader:
                 yield self._arrived(slot, future, slots)
 
     def _arrived(self, slot: int, future: Future, slots: Tensor) -> Fetched:
-        ids, images, unreadable, rotated = future.result(PATIENCE)
-        images = slots[slot, : len(ids)] if images is None else images
-        return Fetched(ids, images.pin_memory() if self.pinned else images, unreadable, rotated)
+        ids, own, unreadable, rotated = future.result(PATIENCE)
+        images = slots[slot, : len(ids)] if own is None else torch.from_numpy(own)
+        return Fetched(
+            torch.from_numpy(ids), images.pin_memory() if self.pinned else images, unreadable, rotated
+        )
 
     def _slots(self, wanted: Sequence[Sequence[int]]) -> Tensor | None:
         """Shared memory for the batches in hand; as many workers as it has room for, and none where it has none."""
@@ -178,12 +181,17 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _fetch_into(slot: int, ids: list[int]) -> tuple[Tensor, Tensor | None, tuple[Unreadable, ...], int]:
-    """Read a batch into shared memory; what is unlike the others is sent as it is."""
+def _fetch_into(
+    slot: int, ids: list[int]
+) -> tuple[np.ndarray, np.ndarray | None, tuple[Unreadable, ...], int]:
+    """Read a batch into shared memory; what is unlike the others is sent as it is.
+
+    As arrays: a tensor would go through a socket in a folder of the system's, which a process that is killed leaves.
+    """
     reader, slots = _WORK["reader"], _WORK["slots"]
     fetched: Fetched = reader.fetch(ids)  # type: ignore[attr-defined]
     place: Tensor = slots[slot, : len(fetched.ids)]  # type: ignore[index]
     if fetched.images.dtype == place.dtype and fetched.images.shape == place.shape:
         place.copy_(fetched.images)
-        return fetched.ids, None, fetched.unreadable, fetched.rotated
-    return fetched.ids, fetched.images, fetched.unreadable, fetched.rotated
+        return fetched.ids.numpy(), None, fetched.unreadable, fetched.rotated
+    return fetched.ids.numpy(), fetched.images.numpy(), fetched.unreadable, fetched.rotated

@@ -91,10 +91,11 @@ def write_report(
         compared = compared or compare_named(named, baseline=baseline, metrics=metrics)
         report = comparison_report(compared, _plates(named, compared), title=title)
     # Both or neither.
+    pdf, page = render_pdf(report), render_html(report) if html else ""
     with whole_file(output) as partial, whole_file(html) if html else nullcontext() as other:
-        partial.write_bytes(render_pdf(report))
+        partial.write_bytes(pdf)
         if other is not None:
-            other.write_text(render_html(report), encoding="utf-8")
+            other.write_text(page, encoding="utf-8")
 
 
 def _plates(named: Mapping[str, Sequence[Source]], compared: Comparison | None) -> list[Plate]:

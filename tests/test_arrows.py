@@ -57,12 +57,13 @@ ARROWS = {
         "projection": "errors representation rows surroundings",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
         "representation rows surroundings table",
-        "report": "comparison contrasts errors estimates labels losses measurements metrics report rounding",
+        "report": "comparison contrasts errors estimates labels leftovers losses measurements metrics report rounding",
         "catalogue": "losses metrics",
         "rounding": "contrasts estimates",
         "tables": "breakdown catalogue comparison estimates labels measurements rounding",
         # from a file to a model in memory
-        "files": "errors",
+        "leftovers": "",
+        "files": "errors leftovers",
         "containers": "containers errors",
         "named_code": "errors",
         "stated": "errors labels",
@@ -87,7 +88,8 @@ ARROWS = {
         "sweeps": "errors rows sums threads version",
         "datasets": "datasets errors labels named_code preprocessing progress stated table",
         "class_order": "datasets errors",
-        "feature_store": "arrays errors feature_store files measurements ranks representation rows sweeps version",
+        "feature_store": "arrays errors feature_store files leftovers measurements ranks representation rows sweeps "
+        "version",
         "arrays": "checkpoints containers errors measurements representation",
         "ranks": "errors",
         "forward": "classifiers datasets errors heads progress representation taps",
@@ -98,14 +100,15 @@ ARROWS = {
         "features": "checkpoints class_order classifiers datasets devices errors extraction feature_store forward "
         "ingredients labels loading progress provenance ranks taps",
         "rehearsal": "extraction feature_store features forward loading progress",
-        "training": "architectures checkpoints classifiers datasets devices errors features files hooks loading losses "
-        "preprocessing progress ranks training version",
+        "training": "architectures checkpoints classifiers datasets devices errors features files hooks leftovers "
+        "loading losses preprocessing progress ranks training version",
         "transfer": "checkpoints classifiers datasets devices errors features influence loading probe progress",
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
         "measurements metrics named_code progress representation version",
         "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
         "study": "classifiers contrasts datasets devices effects errors estimates features figures files influence "
-        "labels measurements metrics pipeline progress report representation rounding study tables training transfer",
+        "labels leftovers measurements metrics pipeline progress report representation rounding study tables training "
+        "transfer",
         "demonstration": "comparison errors features files pipeline progress reporting training",
         "options": "errors",
         "feature_command": "classifiers extraction features forward options preprocessing rehearsal",

@@ -30,7 +30,8 @@ from maxsup_analysis.feature_store.shards import (
 )
 from maxsup_analysis.feature_store.store import HEAD, MANIFEST, FeatureStore, open_store
 from maxsup_analysis.feature_store.writing import write_head, write_manifest
-from maxsup_analysis.files import TEMPORARY, refusing_to_write, sync_folder, write_durably
+from maxsup_analysis.files import refusing_to_write, sync_folder, write_durably
+from maxsup_analysis.leftovers import sweep
 from maxsup_analysis.ranks import Ranks
 
 PLAN = "plan.json"
@@ -51,7 +52,7 @@ class StoreBuild:
         own = ranks.shards(request.shards)
         # Another rank may finish the store at this very moment, and the folder with it: then nothing is missing.
         with suppress(FileNotFoundError):
-            self._clear_of_leavings(own)
+            sweep(self.folder)
             self._write_plan()
         missing = missing_shards(request, ranks)
         self.missing = [] if self.is_finished else missing
@@ -98,13 +99,6 @@ class StoreBuild:
         _remove_all_but(self.folder, {MANIFEST, HEAD, *shards})
         _put_in_place(self.folder, request.target)
         return open_store(request.target)
-
-    def _clear_of_leavings(self, own: range) -> None:
-        """Temporary files of a run that was killed."""
-        names = {shard_name(number) for number in own}
-        for leaving in self.folder.glob(f"*{TEMPORARY}"):
-            if leaving.name.rsplit(".", 2)[0] in names:
-                leaving.unlink(missing_ok=True)
 
     def _write_plan(self) -> None:
         """What this is, in clear, for whoever finds it; refuses to mix with shards of another content."""

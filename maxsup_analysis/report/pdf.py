@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import tempfile
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import typst
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.leftovers import scratch_folder
 from maxsup_analysis.report.document import Block, Plate, Report
 
 # A fixed date: the same report gives the same bytes.
@@ -19,8 +19,7 @@ UNDATED = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 def render_pdf(report: Report) -> bytes:
     """The PDF's bytes."""
     template = resources.files("maxsup_analysis.report") / "template.typ"
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
+    with scratch_folder() as root:
         (root / "report.typ").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
         document = {"title": report.title, "subtitle": report.subtitle, "sections": []}
         for section in report.sections:
@@ -30,7 +29,7 @@ def render_pdf(report: Report) -> bytes:
         try:
             output = typst.compile(
                 str(root / "report.typ"),
-                root=folder,
+                root=str(root),
                 format="pdf",
                 ignore_system_fonts=True,
                 timestamp=UNDATED,

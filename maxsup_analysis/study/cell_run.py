@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from maxsup_analysis.errors import sentence_of
 from maxsup_analysis.files import write_durably
+from maxsup_analysis.leftovers import sweep
 from maxsup_analysis.study.asking import measured_part
 from maxsup_analysis.study.contents import settings_of
 from maxsup_analysis.study.description import Cell, Measure
@@ -48,6 +49,7 @@ def run_job(job: Job, device: str) -> Outcome:
     try:
         job.folder.mkdir(parents=True, exist_ok=True)
         with _alone(job.folder), _logged(job.folder / LOG):
+            sweep(job.folder)
             _run(job, device)
             (job.folder / ERROR).unlink(missing_ok=True)
     except Busy as reason:

@@ -2,12 +2,11 @@
 
 import json
 import math
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from maxsup_analysis.leftovers import scratch_folder
 from maxsup_analysis.progress import duration
 from maxsup_analysis.study.cell_run import is_trained
 from maxsup_analysis.study.running import Status, StudyFolder, missing, status_of
@@ -107,8 +106,8 @@ def _calibrated(plan: TrainingPlan) -> Calibration:
         keep_every=None,
     )
     seconds = []
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "run.pt"
+    with scratch_folder() as folder:
+        output = folder / "run.pt"
         # The first run loads what later ones find loaded.
         for epochs in (SHORT, SHORT, LONG):
             began = time.monotonic()

@@ -13,6 +13,7 @@ from maxsup_analysis.devices import cores, device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import refusing_to_write, write_durably
 from maxsup_analysis.labels import clean_file_name
+from maxsup_analysis.leftovers import sweep
 from maxsup_analysis.progress import say
 from maxsup_analysis.study.asking import parts_of
 from maxsup_analysis.study.cell_run import (
@@ -66,6 +67,8 @@ class StudyFolder:
             raise InputError(f"{self.path} was not written by a study; choose another folder with -o")
         with refusing_to_write(self.path, "choose another output with -o"):
             self.path.mkdir(parents=True, exist_ok=True)
+            for folder in (self.path, *(self.path / CELLS).glob("*")):
+                sweep(folder)
             write_durably(mark, text.encode())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import refusing_to_write
+from maxsup_analysis.leftovers import remove_leftovers
 from maxsup_analysis.losses import LOSSES, Loss, build_loss
 from maxsup_analysis.progress import say
 from maxsup_analysis.training.augmentation import geometry_of
@@ -26,7 +27,6 @@ from maxsup_analysis.training.parallel import Team, team
 from maxsup_analysis.training.pictures import source_of
 from maxsup_analysis.training.plan import TrainingPlan
 from maxsup_analysis.training.schedule import Rates
-from maxsup_analysis.training.state import remove_leftovers
 from maxsup_analysis.training.writing import Record, labels_beside, write_checkpoint, write_labels
 
 SAVE_EVERY = 60.0

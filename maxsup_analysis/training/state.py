@@ -12,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.files import TEMPORARY, refusing_to_write, write_durably
+from maxsup_analysis.files import refusing_to_write, write_durably
+from maxsup_analysis.leftovers import remove_leftovers
 
 FORMAT = "maxsup-analysis training state, version 1"
 ADVICE = "delete it to start over"
@@ -52,13 +53,6 @@ def remove_state(path: Path) -> None:
     """The state, and what killed writers of it left."""
     path.unlink(missing_ok=True)
     remove_leftovers(path)
-
-
-def remove_leftovers(path: Path) -> None:
-    """What writers of a file left who were killed meanwhile."""
-    for file in list(path.parent.iterdir()):
-        if file.name.startswith(f"{path.name}.") and file.name.endswith(TEMPORARY):
-            file.unlink(missing_ok=True)
 
 
 def _described(node: object, tensors: dict[str, Tensor]) -> object:
