@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from maxsup_analysis.containers import Record, StoredTensor
+from maxsup_analysis.containers.contents import ITEM_SIZES
 from maxsup_analysis.containers.verify import blocks, place_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import refusing_to_write, write_durably
 from maxsup_analysis.inspection import Inspection, inspect_checkpoint
 
 FORMAT = "maxsup-analysis checkpoint, version 2"
+DTYPES: Mapping[str, torch.dtype] = {name: getattr(torch, name) for name in ITEM_SIZES}
 MAPPED = "the bytes behind its tensors changed while they were read; try again when nothing writes to it"
 
 
@@ -144,7 +146,7 @@ class _Maps:
 
 
 def _tensor(maps: _Maps, stored: StoredTensor) -> Tensor:
-    dtype = getattr(torch, stored.dtype)
+    dtype = DTYPES[stored.dtype]
     if not stored.size:
         return torch.empty(stored.shape, dtype=dtype)
     if stored.parts:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from maxsup_analysis.architectures.build import apply_blurpool, build_module, resolved
 from maxsup_analysis.architectures.guess import blurred_layers
 from maxsup_analysis.architectures.known import index
+from maxsup_analysis.architectures.outline import require_room
 from maxsup_analysis.architectures.small import ARCHITECTURES
 from maxsup_analysis.checkpoints import Checkpoint
+from maxsup_analysis.containers.contents import numbers_held
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.fitting import fit_weights
 from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
@@ -20,6 +22,9 @@ from maxsup_analysis.own_format import typed_arguments
 from maxsup_analysis.preprocessing import Overrides, Preprocessing
 from maxsup_analysis.representation import Head
 from maxsup_analysis.taps import FeatureTap, LayerTap
+
+# Of all images of the probe together; a wide layer takes 64 numbers a pixel.
+PROBE_PIXELS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ def module_of(checkpoint: Checkpoint, choice: ModelChoice) -> tuple[str, nn.Modu
     _require_told(found, choice)
     arguments = {**arguments_for(found, name), **choice.arguments}
     blurred = blurred_layers(found.weights.shapes)
+    if ":" not in name:
+        _require_room(checkpoint, name, arguments, choice)
     module = build_module(name, arguments, ARCHITECTURES)
     if blurred:
         apply_blurpool(module, blurred)
@@ -132,9 +139,22 @@ def _require_told(found: Inspection, choice: ModelChoice) -> None:
         )
 
 
+def _require_room(
+    checkpoint: Checkpoint, name: str, arguments: Mapping[str, object], choice: ModelChoice
+) -> None:
+    """Raise InputError where the model would be far larger than its file, which is how a file fills the memory."""
+    held = numbers_held(checkpoint.inspection.weights.written.values())
+    try:
+        require_room(name, arguments, held, choice.arguments)
+    except InputError as reason:
+        raise InputError(f"{checkpoint.inspection.path}: {reason}") from None
+
+
 def probe_of(preprocessing: Preprocessing) -> Tensor:
-    """Four images of noise, always the same: whatever the model is, they tell its layers apart."""
-    return torch.randn((4, *preprocessing.size), generator=torch.Generator().manual_seed(0))
+    """Four images of noise, always the same: whatever the model is, they tell its layers apart; fewer large ones."""
+    pixels = preprocessing.size[1] * preprocessing.size[2]
+    count = min(4, max(1, PROBE_PIXELS // pixels))
+    return torch.randn((count, *preprocessing.size), generator=torch.Generator().manual_seed(0))
 
 
 def _full_name(name: str, found: Inspection) -> str:
@@ -170,9 +190,11 @@ def _preprocessing(checkpoint: Checkpoint, name: str, choice: ModelChoice) -> Pr
     base = found.preprocessing if name == found.architecture and not choice.arguments else None
     try:
         base = base or found.claims.preprocessing(known, arguments)
-    except InputError:
+    except InputError as reason:
         if choice.images.image_size is None:
-            raise
+            raise InputError(
+                f"{reason}; give --image-size, and a number a channel in --mean and --std"
+            ) from None
     made = choice.images.applied(_as_normalised(checkpoint, base) if base else None)
     if made is None:
         raise InputError(

@@ -100,13 +100,18 @@ def folded_into(weights: Weights, wanted: Weights) -> Weights:
                     key + suffix if suffix.startswith("_") else _parametrised(key, suffix)
                     for suffix in factors
                 ]
-                if all(name in folded for name in names):
+                if all(name in folded for name in names) and _makes(folded, names, wanted[key]):
                     folded[key] = product(*(folded.pop(name).float() for name in names))
                     break
     for key in [key for key in folded if key.endswith(("weight_u", "weight_v")) and key not in wanted]:
         if key.removesuffix("_u").removesuffix("_v") in wanted:
             del folded[key]
     return folded
+
+
+def _makes(weights: Weights, names: list[str], wanted: Tensor) -> bool:
+    """Whether the largest of the factors has the shape of the product: else it would be made in vain."""
+    return max((weights[name] for name in names), key=Tensor.numel).shape == wanted.shape
 
 
 def _parametrised(key: str, suffix: str) -> str:

@@ -3,7 +3,7 @@
 import shlex
 
 from maxsup_analysis.architectures.accepted import ACCEPTED, MOST_CHANNELS, MOST_SIDE
-from maxsup_analysis.preprocessing import INTERPOLATIONS, Preprocessing
+from maxsup_analysis.preprocessing import CONVENTIONS, INTERPOLATIONS, Preprocessing
 from maxsup_analysis.stated import Stated
 
 # Of a channel's mean and deviation; values of pixels are from 0 to 1.
@@ -44,15 +44,15 @@ def own_preprocessing(own: Stated) -> Preprocessing | None:
     mean, std, resize = (described.item(name) for name in ("mean", "std", "resize"))
     if size is None or mean is None or std is None:
         raise described.refused("expected its size, mean and std; give --image-size, --mean and --std")
-    named = described.item("interpolation")
+    named, whose, turned = (described.item(name) for name in ("interpolation", "convention", "bgr"))
     return Preprocessing(
         _size(size),
         tuple(part.real(-MOST_MEAN, MOST_MEAN) for part in mean.parts(MOST_CHANNELS)),
         tuple(part.real(LEAST_DEVIATION, MOST_MEAN) for part in std.parts(MOST_CHANNELS)),
-        None if resize is None else resize.whole(1, MOST_SIDE),
-        "bilinear"
-        if named is None
-        else named.among({one: one for one in INTERPOLATIONS}, "give --interpolation"),
+        None if resize is None else _resize(resize),
+        "bilinear" if named is None else named.word(INTERPOLATIONS, "give --interpolation"),
+        "torchvision" if whose is None else whose.word(CONVENTIONS, "save it with a version that knows it"),
+        turned is not None and turned.flag(),
     )
 
 
@@ -61,3 +61,13 @@ def _size(stated: Stated) -> tuple[int, int, int]:
     if len(parts) != 3:
         raise stated.refused("expected channels, height and width")
     return parts[0].whole(1, MOST_CHANNELS), parts[1].whole(1, MOST_SIDE), parts[2].whole(1, MOST_SIDE)
+
+
+def _resize(stated: Stated) -> int | tuple[int, int]:
+    """The shorter side, or both."""
+    if not stated.is_list:
+        return stated.whole(1, MOST_SIDE)
+    parts = stated.parts(2)
+    if len(parts) != 2:
+        raise stated.refused("expected height and width")
+    return parts[0].whole(1, MOST_SIDE), parts[1].whole(1, MOST_SIDE)

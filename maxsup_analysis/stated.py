@@ -2,7 +2,7 @@
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -64,6 +64,11 @@ class Stated(Generic[T]):
         return isinstance(self._said, str)
 
     @property
+    def is_list(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self._said, list | tuple)
+
+    @property
     def is_nothing(self) -> bool:
         """Whether it is null, None or False."""
         return self._said is None or self._said is False
@@ -95,6 +100,10 @@ class Stated(Generic[T]):
     def is_among(self, table: Mapping[str, object]) -> bool:
         """Whether the table has an entry of that name."""
         return isinstance(self._said, str) and self._said in table
+
+    def word(self, words: Iterable[str], advice: str) -> str:
+        """One of these words; InputError with the advice where it is none of them."""
+        return self.among({one: one for one in words}, advice)
 
     def whole(self, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""

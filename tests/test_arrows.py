@@ -80,8 +80,8 @@ ARROWS = {
         "hooks": "errors",
         "heads": "errors hooks representation",
         "taps": "errors heads hooks",
-        "classifiers": "architectures checkpoints errors fitting heads hooks inspection own_format preprocessing "
-        "representation taps",
+        "classifiers": "architectures checkpoints containers errors fitting heads hooks inspection own_format "
+        "preprocessing representation taps",
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",

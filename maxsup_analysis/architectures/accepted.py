@@ -12,8 +12,8 @@ from maxsup_analysis.stated import Stated
 
 Argument = Callable[[Stated], object]
 # No published classifier has as many classes, channels, layers, or sees images as large.
-MOST_CLASSES, MOST_CHANNELS, MOST_WIDTH, MOST_LAYERS, MOST_SIDE = 1 << 20, 1 << 10, 1 << 16, 1 << 10, 1 << 11
-MOST_STAGES = 16
+MOST_CLASSES, MOST_CHANNELS, MOST_WIDTH, MOST_LAYERS, MOST_SIDE = 1 << 20, 1 << 10, 1 << 16, 256, 1 << 11
+MOST_STAGES, MOST_WINDOW = 16, 64
 TYPE_IT = "give it with --model-args where you trust it"
 POOLINGS = ("", "avg", "max", "avgmax", "catavgmax", "fast", "fastavg", "token", "map")
 ACTIVATIONS = (
@@ -93,7 +93,7 @@ def real(most: float, least: float = 0.0) -> Argument:
 
 def word(*words: str) -> Argument:
     """One of some words."""
-    return lambda said: said.among({one: one for one in words}, TYPE_IT)
+    return lambda said: said.word(words, TYPE_IT)
 
 
 def flag(said: Stated) -> bool:
@@ -104,6 +104,14 @@ def flag(said: Stated) -> bool:
 def several(part: Argument, most: int = MOST_STAGES) -> Argument:
     """A list."""
     return lambda said: [part(one) for one in said.parts(most)]
+
+
+def stages(said: Stated) -> list[int]:
+    """Layers by stage."""
+    found = [part.whole(0, MOST_LAYERS) for part in said.parts(MOST_STAGES)]
+    if sum(found) > MOST_LAYERS:
+        raise said.refused(f"expected up to {MOST_LAYERS} layers in all")
+    return found
 
 
 def either(*kinds: Argument) -> Argument:
@@ -131,13 +139,14 @@ SIDE = either(several(whole(MOST_SIDE, 1), 2), whole(MOST_SIDE, 1))
 CLASSES, CHANNELS = whole(MOST_CLASSES), whole(MOST_CHANNELS, 1)
 LIST = either(several(WIDTH), WIDTH)
 TIMM: dict[str, Argument] = {
-    "num_classes": CLASSES, "in_chans": CHANNELS, "img_size": SIDE, "patch_size": SIDE, "window_size": SIDE,
+    "num_classes": CLASSES, "in_chans": CHANNELS, "img_size": SIDE, "patch_size": SIDE,
+    "window_size": either(several(whole(MOST_WINDOW, 1), 2), whole(MOST_WINDOW, 1)),
     "global_pool": word(*POOLINGS), "act_layer": word(*ACTIVATIONS),
     **{name: RATE for name in (
         "drop_rate", "drop_path_rate", "drop_block_rate", "attn_drop_rate", "proj_drop_rate", "pos_drop_rate",
         "patch_drop_rate", "head_drop_rate",
     )},
-    "depth": LAYERS, "depths": several(LAYERS), "layers": several(LAYERS),
+    "depth": LAYERS, "depths": stages, "layers": stages,
     **{name: LIST for name in (
         "embed_dim", "num_heads", "channels", "dims", "stem_width", "base_width", "cardinality", "head_hidden_size",
     )},
