@@ -20,6 +20,7 @@ from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.surroundings import undisturbed
 from maxsup_analysis.table import Table
+from maxsup_analysis.ties import first_largest, tied_groups
 from maxsup_analysis.tile import Tile
 
 FORMAT = "maxsup-analysis breakdown, version 1"
@@ -28,6 +29,7 @@ GROUPS = 10
 NEGLIGIBLE = 1e-28
 STRIP = 2**22  # numbers of a K x K matrix that are in memory at once
 NAMED = 10
+ROUNDED = 8 * torch.finfo(torch.float64).eps
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,10 @@ def by_decile(representation: Representation) -> Breakdown:
     """
     found = representation.blocks.map(partial(_logit_columns, representation=representation.summary))
     columns = torch.cat(list(found))
-    order = columns[:, OF_LOGITS.index("confidence")].argsort(stable=True)
+    confidences, order = columns[:, OF_LOGITS.index("confidence")].sort(stable=True)
+    # Those that are equal up to rounding stay in the order of the rows.
+    places = torch.empty_like(order).index_copy_(0, order, tied_groups(confidences)[0])
+    order = places.argsort(stable=True)
     groups = columns[order].tensor_split(min(GROUPS, len(columns)))
     rows = [row for number, group in enumerate(groups, 1) for row in _group_rows(number, group)]
     frame = pd.DataFrame(rows).set_index(["decile", "samples"])
@@ -129,7 +134,8 @@ def _nearest_places(means: Float64[Tensor, "M D"], squares: Float64[Tensor, " M"
         strip = torch.addmm(squares, means[start : start + height], means.T, alpha=-2)
         own = torch.arange(len(strip))
         strip[own, start + own] = torch.inf
-        yield strip.argmin(1)
+        # Products round a squared distance by some ulp of the squared lengths.
+        yield first_largest(-strip, ROUNDED * (squares[start : start + height] + squares.max()))
 
 
 def _class_frame(representation: Representation, sums: ClassColumns) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
-from maxsup_analysis.metrics.selection import POWERS, aurc, normalised_tops
+from maxsup_analysis.metrics.selection import POWERS, aurc, centred_at_top, normalised_tops
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Blocks, RowBlocks, Rows
 from maxsup_analysis.tile import Tile, row_products
@@ -88,7 +88,9 @@ def fitted_power(blocks: Blocks, representation: Representation) -> int:
         raise Undefined(f"all held-out samples are classified {which}, so no power is better than another")
     weights = torch.ones_like(wrong)
     areas = [float(aurc(torch.stack([score, wrong], 1), weights)) for score in scores.T]
-    return POWERS[areas.index(min(areas))]
+    # Equal up to the rounding of a mean of as many numbers.
+    best = min(areas) + len(columns) ** 0.5 * torch.finfo(torch.float64).eps
+    return next(power for power, area in zip(POWERS, areas, strict=True) if area <= best)
 
 
 def _require_samples(held_out: int, representation: Representation, fitted: str) -> None:
@@ -163,7 +165,7 @@ def _slopes(rows: Rows, representation: Representation, beta: float) -> Slopes:
 def _scores(rows: Rows, representation: Representation) -> Float64[Tensor, "N P"]:
     """For each held-out row the score that each power gives it, and whether its prediction is wrong."""
     parts = [
-        torch.cat([normalised_tops(tile.centred_logits, POWERS), 1 - tile.correct[:, None]], 1)
+        torch.cat([normalised_tops(centred_at_top(tile), POWERS), 1 - tile.correct[:, None]], 1)
         for tile in _held_out(rows, representation)
     ]
     return torch.cat(parts)

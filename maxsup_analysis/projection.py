@@ -14,10 +14,12 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import all_rows
 from maxsup_analysis.surroundings import torch_threads, undisturbed
+from maxsup_analysis.ties import first_largest
 
 Basis = Literal["templates", "centroids"]
 Center = Literal["none", "mean"]
 PCA_DIMENSIONS = 50
+ROUNDED = 1e-12  # of a distance between means, from their squared lengths and product
 FEWEST_FOR_UMAP = 10
 
 
@@ -68,11 +70,16 @@ def closest_classes(representation: Representation) -> tuple[int, int, int]:
         raise InputError(f"expected three classes with samples, got {len(representation.occupied)}")
     means = representation.class_means.centred_means
     distances = torch.cdist(means, means).fill_diagonal_(torch.inf)
-    first, second = divmod(int(distances.argmin()), len(means))
+    first, second = divmod(_first_smallest(distances.flatten()), len(means))
     both = distances[first] + distances[second]
     both[[first, second]] = torch.inf
-    chosen = sorted(int(representation.occupied[k]) for k in (first, second, int(both.argmin())))
+    chosen = sorted(int(representation.occupied[k]) for k in (first, second, _first_smallest(both)))
     return chosen[0], chosen[1], chosen[2]
+
+
+def _first_smallest(distances: Float64[Tensor, " P"]) -> int:
+    """Where the smallest is, the first of those that are equal up to rounding."""
+    return int(first_largest(-distances[None], ROUNDED * distances.amin()[None]))
 
 
 def same_samples(N: int, count: int, seed: int) -> Int64[Tensor, " M"]:

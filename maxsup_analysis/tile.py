@@ -15,9 +15,10 @@ from maxsup_analysis.moments import are_ordinary, directions_of, lengths_of
 from maxsup_analysis.representation import ClassVectors, Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.span import Span
+from maxsup_analysis.ties import TIED, first_largest
 
-# Scores of float32 products that are closer than this share of the longest vectors are computed again in float64.
-DOUBTFUL = 1e-5
+# Scores of products that are closer than this share of the longest vectors are looked at again in float64.
+DOUBTFUL = {torch.float64: TIED, torch.float32: 1e-5}
 # Lengths whose squares float32 holds, with a dozen digits to spare.
 SINGLE_RANGE = (1e-13, 1e13)
 # Of sums, with respect to the length of what is summed.
@@ -126,9 +127,21 @@ class Tile(Remembering):
 
     @lazy
     def predictions(self) -> Int64[Tensor, " B"]:
-        """The class of the largest logit; of several equal ones, the first."""
+        """The class of the largest logit; of several equal ones, the first.
+
+        Stored logits are equal where they are the same number, those that the head makes up to rounding.
+        """
         stored = self.rows.logits
-        return (self.logits if stored is None else stored).max(1).indices
+        return first_largest(self.logits, self.logit_rounding) if stored is None else stored.max(1).indices
+
+    @lazy
+    def logit_rounding(self) -> Float64[Tensor, " B"]:
+        """How much rounding may tell equal logits apart: not at all where they are stored."""
+        if self.rows.logits is not None:
+            return torch.zeros(len(self), dtype=torch.float64)
+        head = self.representation.known_head
+        bias = 0.0 if head.bias is None else float(head.bias.abs().max())
+        return TIED * (self.lengths * float(head.lengths.max()) + bias)
 
     @lazy
     def predictions_without_bias(self) -> Int64[Tensor, " B"]:
@@ -342,16 +355,16 @@ def row_products(first: Float[Tensor, "B D"], second: Float[Tensor, "B D"]) -> F
 def _largest(
     scores: Float[Tensor, "B K"], sizes: Float[Tensor, " B"], in_full: Callable[[Tensor], Tensor]
 ) -> Int64[Tensor, " B"]:
-    """Where the largest score of each row is, the first of equal ones.
+    """Where the largest score of each row is, the first of those that are equal up to rounding.
 
-    Scores of float32 that are too close to tell apart, with respect to the sizes of what was multiplied, are
-    computed again in float64.
+    Scores that are too close to tell apart, with respect to the sizes of what was multiplied, are computed again in
+    float64.
     """
     best, chosen = scores.max(1)
-    if scores.dtype == torch.float32 and scores.shape[1] > 1:
+    if scores.shape[1] > 1:
         second = scores.scatter_(1, chosen[:, None], -torch.inf).amax(1)
         # Also where float32 has overflowed.
-        doubtful = ~(best - second > DOUBTFUL * sizes)
+        doubtful = ~(best - second > DOUBTFUL[scores.dtype] * sizes)
         if doubtful.any():
-            chosen[doubtful] = in_full(doubtful).max(1).indices
+            chosen[doubtful] = first_largest(in_full(doubtful), TIED * sizes[doubtful].double())
     return chosen

@@ -24,12 +24,13 @@ ARROWS = {
         "pairs": "lazy",
         "moments": "lazy pairs span",
         "surroundings": "",
+        "ties": "",
         "threads": "surroundings",
         "rows": "errors sums threads",
         "representation": "errors lazy moments rows span surroundings",
-        "tile": "errors halves lazy moments representation rows span",
+        "tile": "errors halves lazy moments representation rows span ties",
         "metrics": "errors lazy losses metrics moments pairs representation rows span surroundings symmetric table "
-        "tile",
+        "tile ties",
         "held_out": "errors metrics representation rows tile",
         "fits": "errors held_out metrics representation",
         "class_rows": "rows threads",
@@ -49,12 +50,12 @@ ARROWS = {
         "subsets surroundings wanted",
         "measurements": "errors estimates influence metrics representation rows surroundings",
         "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows surroundings table "
-        "tile",
+        "tile ties",
         "contrasts": "estimates influence surroundings",
         "effects": "contrasts errors estimates influence",
         "comparison": "contrasts errors measurements metrics surroundings",
         "probe": "errors estimates surroundings",
-        "projection": "errors representation rows surroundings",
+        "projection": "errors representation rows surroundings ties",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
         "representation rows surroundings table",
         "report": "comparison contrasts errors estimates labels leftovers losses measurements metrics report rounding",
@@ -125,11 +126,11 @@ ARROWS = {
     }.items()
 }
 CORE = (
-    "losses", "sums", "surroundings", "threads", "lazy", "symmetric", "span", "halves", "pairs", "moments", "rows",
-    "representation", "tile", "metrics", "held_out", "fits", "class_rows", "class_columns", "class_spectrum",
-    "class_averages", "subsets", "matching", "wanted", "span_sums", "gathering", "spectra", "linearisation",
-    "moment_shares", "influence", "estimates", "measurements", "breakdown", "contrasts", "effects", "comparison",
-    "probe", "rounding", "projection", "figures",
+    "losses", "sums", "surroundings", "ties", "threads", "lazy", "symmetric", "span", "halves", "pairs", "moments",
+    "rows", "representation", "tile", "metrics", "held_out", "fits", "class_rows", "class_columns",
+    "class_spectrum", "class_averages", "subsets", "matching", "wanted", "span_sums", "gathering", "spectra",
+    "linearisation", "moment_shares", "influence", "estimates", "measurements", "breakdown", "contrasts", "effects",
+    "comparison", "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

@@ -13,10 +13,12 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.lazy import lazy
 from maxsup_analysis.metrics.entry import Entry, described_by, enter_metric
 from maxsup_analysis.metrics.metric import SampleMetric
+from maxsup_analysis.ties import TIED
 from maxsup_analysis.tile import Tile
 
 BINS = 15
-EDGES = torch.arange(1, BINS, dtype=torch.float64) / BINS
+# What rounding puts above an edge, such as a probability of 1/5 that five logits share, is on it.
+EDGES = torch.arange(1, BINS, dtype=torch.float64) / BINS * (1 + TIED)
 
 
 @dataclass(frozen=True)

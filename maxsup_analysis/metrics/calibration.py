@@ -13,6 +13,7 @@ from maxsup_analysis.metrics.tempered import GUO, also_at_temperature
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.surroundings import undisturbed
+from maxsup_analysis.ties import tied_groups
 from maxsup_analysis.tile import Tile
 
 
@@ -214,7 +215,7 @@ def classwise_ece(tile: Tile) -> Gaps:
 def _equal_mass(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
     """Sum over bins of |sum of gaps| / N, the bins holding exactly N/15 each, of columns (confidence, hit)."""
     confidences, order = columns[:, 0].sort()
-    _, place, sizes = confidences.unique_consecutive(return_inverse=True, return_counts=True)
+    place, sizes = tied_groups(confidences)
     gaps = (weights * (columns[:, 0] - columns[:, 1]))[order]
     groups = torch.zeros(len(sizes), dtype=torch.float64).index_add(0, place, gaps)
     edges, ranks = torch.arange(1, BINS, dtype=torch.float64) / BINS * len(columns), sizes.cumsum(0)

@@ -135,7 +135,9 @@ def true_class_rank(tile: Tile) -> Float64[Tensor, " B"]:
     1 is the top, K the bottom. Of equal logits the class with the lower number stands first, as for accuracy, so rank
     1 and a correct prediction are the same; others give tied classes their average place.
     """
-    return torch.ones_like(tile.true_logits).index_copy_(0, *_where_wrong(tile, _ranks))
+    which, logits = tile.once(_wrong)
+    ranks = _ranks(logits, tile.labels[which], tile.logit_rounding[which, None])
+    return torch.ones_like(tile.true_logits).index_copy_(0, which, ranks)
 
 
 @mean_metric(
@@ -233,10 +235,12 @@ def _above_mean(tile: Tile) -> Float64[Tensor, " B"]:
     return (tile.top_logits - tile.mean_logits).clamp_(min=0)
 
 
-def _ranks(logits: Float64[Tensor, "B K"], labels: Int64[Tensor, " B"]) -> Float64[Tensor, " B"]:
+def _ranks(
+    logits: Float64[Tensor, "B K"], labels: Int64[Tensor, " B"], rounding: Float64[Tensor, "B 1"]
+) -> Float64[Tensor, " B"]:
     true = logits.gather(1, labels[:, None])
-    tied_before = (logits == true) & (torch.arange(logits.shape[1]) < labels[:, None])
-    return 1 + ((logits > true) | tied_before).sum(1).double()
+    before = torch.arange(logits.shape[1]) < labels[:, None]
+    return 1 + torch.where(before, logits >= true - rounding, logits > true + rounding).sum(1).double()
 
 
 def _where_wrong(

@@ -16,12 +16,13 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.entry import Entry, described_by, enter_metric
 from maxsup_analysis.metrics.metric import Need, OrderMetric
 from maxsup_analysis.metrics.tempered import value_of_the_rest
+from maxsup_analysis.ties import tied_groups
 from maxsup_analysis.tile import Tile
 
 XIA = "Xia et al. 2025 (arXiv 2403.14715)"
 POWERS = tuple(range(1, 11))
 VANISHING = 1e-290
-Area = Callable[[Tensor, Tensor], Tensor]
+Area = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Score:
     """What samples may be ranked by.
 
     name: as metrics end. label: for tables. clause, convention: how their summary and convention go on.
-    values: the score of each sample of a tile, the more confident the larger.
+    values: the score of each sample of a tile, the more confident the larger. floor: the size below which it is no
+        more precise.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Score:
     clause: str
     convention: str
     values: Callable[[Tile], Tensor]
+    floor: float = 0.0
     source: str = ""
     needs: tuple[Need, ...] = ()
 
@@ -80,8 +83,14 @@ def normalised_logits(tile: Tile) -> Float64[Tensor, " B"]:
         raise Undefined(str(power))
     assert power is not None, "a metric that looks at the power says so in `needs`"
     judged = (~tile.held_out).nonzero()[:, 0]
-    tops = normalised_tops(tile.centred_logits.index_select(0, judged), (power,))[:, 0]
+    tops = normalised_tops(centred_at_top(tile).index_select(0, judged), (power,))[:, 0]
     return torch.zeros_like(tile.mean_logits).index_copy_(0, judged, tops)
+
+
+def centred_at_top(tile: Tile) -> Float64[Tensor, "B K"]:
+    """Logits minus their mean, as seen from the largest: a number that all of them share costs no digits."""
+    seen = tile.logits - tile.top_logits[:, None]
+    return seen.sub_(seen.mean(1, keepdim=True))
 
 
 def normalised_tops(centred: Float64[Tensor, "B K"], powers: tuple[int, ...]) -> Float64[Tensor, "B P"]:
@@ -116,6 +125,7 @@ SCORES = (
         "ranked by the maximum softmax probability",
         "The score is the probability of the prediction, compared as log odds, which do not round to 1.",
         log_odds,
+        floor=1.0,
     ),
     Score(
         "max_logit",
@@ -133,8 +143,8 @@ SCORES = (
         "given. A sample whose logits are all equal ranks last; with fewer than three classes all scores are equal and "
         "the area is undefined.",
         normalised_logits,
-        XIA,
-        ("power",),
+        source=XIA,
+        needs=("power",),
     ),
 )
 
@@ -148,7 +158,7 @@ def _columns(tile: Tile, score: Score) -> Float64[Tensor, "B 3"]:
 def ranked_by(
     *scores: Score, label: str, formula: str, source: str, collapsed: float | None, differs: str
 ) -> Callable[[Area], Area]:
-    """Enter an area as one metric a score: a function of columns (score, error) and weights."""
+    """Enter an area as one metric a score: a function of columns (score, error), weights and the floor of scores."""
     entry = Entry(label, formula, source, collapsed, differs=differs)
 
     def enter(area: Area) -> Area:
@@ -156,7 +166,7 @@ def ranked_by(
             metric = OrderMetric(
                 **described_by(area, entry),
                 columns=partial(_columns, score=score),
-                value=partial(value_of_the_rest, value=area),
+                value=partial(value_of_the_rest, value=partial(area, floor=score.floor)),
             )
             enter_metric(
                 replace(
@@ -184,14 +194,16 @@ def ranked_by(
     collapsed=0.0,
     differs="mean of the N selective risks",
 )
-def aurc(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
+def aurc(
+    columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float = 0.0
+) -> Float64[Tensor, ""]:
     """Area under the risk-coverage curve: the risk, averaged over coverages.
 
     Geifman's mean of r_i over i = 1 to N. Others take the trapezoid rule over coverage, from (0, 0) or from 1/N, and
     some divide by 1 - 1/N: three other numbers. Samples of equal score count as in the average over their orders.
     From 0, when nothing is wrong, to 1; it is small for an accurate classifier however it ranks.
     """
-    ranked = _ranked(columns, weights)
+    ranked = _ranked(columns, weights, floor)
     return (ranked.weights * ranked.failed / ranked.covered).sum() / weights.sum()
 
 
@@ -203,7 +215,9 @@ def aurc(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Flo
     collapsed=0.0,
     differs="minus the exact best AURC",
 )
-def e_aurc(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
+def e_aurc(
+    columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float = 0.0
+) -> Float64[Tensor, ""]:
     """Excess area under the risk-coverage curve: AURC minus that of a ranking that puts every error last.
 
     The best ranking's AURC is summed, as AURC is; others take its limit r + (1 - r) ln(1 - r), with r the error rate.
@@ -211,7 +225,7 @@ def e_aurc(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> F
     and never negative.
     """
     wrong = columns[:, 1]
-    return aurc(columns, weights) - aurc(torch.stack([1 - wrong, wrong], 1), weights)
+    return aurc(columns, weights, floor) - aurc(torch.stack([1 - wrong, wrong], 1), weights)
 
 
 @ranked_by(
@@ -222,25 +236,27 @@ def e_aurc(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> F
     collapsed=0.0,
     differs="trapezoid rule from coverage 0",
 )
-def augrc(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
+def augrc(
+    columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float = 0.0
+) -> Float64[Tensor, ""]:
     """Area under the generalised risk-coverage curve: the share of all samples that are answered wrongly, averaged.
 
     Generalised risk is errors answered over all samples, answered or not: risk times coverage. The trapezoid rule over
     coverage from (0, 0), which is (1 - AUROC) a (1 - a) + (1 - a)^2 / 2 with a the accuracy; others start at 1/N and
     divide by 1 - 1/N. Samples of equal score count as in the average over their orders. From 0 to 1/2.
     """
-    ranked = _ranked(columns, weights)
+    ranked = _ranked(columns, weights, floor)
     return (ranked.weights * (ranked.failed - ranked.errors / 2)).sum() / weights.sum() ** 2
 
 
-def _ranked(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"]) -> Ranked:
-    """The samples in order. Those of equal score share their weight and their errors equally.
+def _ranked(columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float) -> Ranked:
+    """The samples in order. Those of equal score, up to rounding, share their weight and their errors equally.
 
     With weights of 1 any cumulative sum is then its average over all their orders, and so are areas.
     """
     scores, order = columns[:, 0].sort(descending=True)
     weights, errors = weights[order], (weights * columns[:, 1])[order]
-    _, place, sizes = scores.unique_consecutive(return_inverse=True, return_counts=True)
+    place, sizes = tied_groups(scores, floor)
     return Ranked(_shared(weights, place, sizes), _shared(errors, place, sizes))
 
 
