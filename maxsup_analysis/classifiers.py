@@ -17,6 +17,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.fitting import fit_weights
 from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
 from maxsup_analysis.hooks import Forward, logits_of
+from maxsup_analysis.image_settings import INCEPTION
 from maxsup_analysis.inspection import Inspection, arguments_for
 from maxsup_analysis.own_format import typed_arguments
 from maxsup_analysis.preprocessing import Overrides, Preprocessing
@@ -97,10 +98,13 @@ def classifier_of(checkpoint: Checkpoint, choice: ModelChoice | None = None) -> 
         raise InputError(_not_taken(name, preprocessing, reason)) from reason
     classes = found.claims.classes
     if classes is not None and len(classes) != outputs:
-        raise InputError(
-            f"{checkpoint.name} names {len(classes)} classes but its model has {outputs} outputs; name the right "
-            "model with --model"
-        )
+        if found.claims.own is not None:
+            raise InputError(
+                f"{checkpoint.name} names {len(classes)} classes but its model has {outputs} outputs; name the right "
+                "model with --model"
+            )
+        # What is called like names of classes in the file of another program may be of something else; it was said.
+        classes = None
     return Classifier(name, module, head, outputs, preprocessing, classes, choice.layer)
 
 
@@ -112,6 +116,8 @@ def module_of(checkpoint: Checkpoint, choice: ModelChoice) -> tuple[str, nn.Modu
         raise InputError(_unknown(found))
     _require_told(found, choice)
     arguments = {**arguments_for(found, name), **choice.arguments}
+    if name in INCEPTION and "transform_input" not in arguments and found.claims.own is None:
+        raise InputError(_no_word_on_inputs(found, name))
     blurred = blurred_layers(found.weights.shapes)
     if ":" not in name:
         _require_room(checkpoint, name, arguments, choice)
@@ -148,6 +154,14 @@ def _require_room(
         require_room(name, arguments, held, choice.arguments)
     except InputError as reason:
         raise InputError(f"{checkpoint.inspection.path}: {reason}") from None
+
+
+def _no_word_on_inputs(found: Inspection, name: str) -> str:
+    return (
+        f"{found.path}: nothing says whether {name} changes the colours of its images first, as it does where training "
+        "began with torchvision's published weights: give --model-args transform_input=True then, else "
+        "transform_input=False"
+    )
 
 
 def probe_of(preprocessing: Preprocessing) -> Tensor:

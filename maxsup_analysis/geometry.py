@@ -4,6 +4,7 @@ They round where the crop begins downwards, and by default resize tensors of byt
 resize Pillow images: a pixel's place and the last bit of its value differ.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,22 @@ class TransformersGeometry:
         if not self.pillow and self.resize is not None:
             pixels = _resized(pixels, self.resize, self.interpolation)
         return _centre(pixels, self.size, more_before=self.pillow)
+
+
+def timm_steps(
+    resize: tuple[int, int], size: tuple[int, int], interpolation: str, border: "list[int] | None"
+) -> "list[Callable[[Image], Image]]":
+    """Resizing of timm that keeps the ratio of sides: both are covered and cropped, or both fit and are padded.
+
+    border: the colour around an image that fits; None crops.
+    """
+    from timm.data.transforms import CenterCropOrPad, ResizeKeepRatio
+    from torchvision.transforms import CenterCrop
+
+    if border is None:
+        return [ResizeKeepRatio(resize, interpolation=interpolation), CenterCrop(size)]
+    fitted = ResizeKeepRatio(resize, interpolation=interpolation, longest=1.0)
+    return [fitted, CenterCropOrPad(size, fill=border if len(border) > 1 else border[0])]
 
 
 def _target(height: int, width: int, resize: int | tuple[int, int]) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.own_format import own_architecture, refused_architecture
 from maxsup_analysis.preprocessing import Preprocessing
-from maxsup_analysis.stated import SHOWN_LENGTH, presentable
+from maxsup_analysis.remarks import remarks_on
+from maxsup_analysis.stated import SHOWN_LENGTH, Stated, presentable
 from maxsup_analysis.weights import Weights, choose_weights
 
 # Larger files are described without reading all of their bytes, unless asked to.
@@ -25,7 +26,7 @@ VERIFIED_AT_ONCE = 1 << 30
 HEAD_NAMES = ("fc", "head", "classifier", "linear", "heads", "output", "logits", "last_linear")
 
 # Longest text of what is more than a name, and of a line.
-LENGTHS, LONGEST_LINE = {"evidence": 300, "warnings": 600}, 4000
+LENGTHS, LONGEST_LINE, LABEL_WIDTH = {"evidence": 300, "warnings": 600}, 4000, 18
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Inspection:
             "classes": claims.classes,
             "sha256": self.sha256,
             "foreign_classes": self.contents.foreign[:100],
+            "unused": claims.unused,
             "warnings": self.warnings,
         }
         return {name: presentable(value, LENGTHS.get(name, SHOWN_LENGTH)) for name, value in about.items()}
@@ -120,11 +122,12 @@ class Inspection:
             "data": about["data"],
             "SHA-256": self.sha256,
             "not imported": about["foreign_classes"],
+            "stated, not used": about["unused"],
             "warning": about["warnings"],
         }
         # One line each, whatever stands in it: a file cannot add a line of its own.
         return "\n".join(
-            f"{name + ':':<14}{clean_label(_line(value), LONGEST_LINE)}"
+            f"{name + ':':<{LABEL_WIDTH}}{clean_label(_line(value), LONGEST_LINE)}"
             for name, value in shown.items()
             if value not in ("", None, [])
         )
@@ -173,40 +176,65 @@ def inspect_checkpoint(
 
 def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
     claims = claims_of(contents, path.name)
-    warnings = [*contents.warnings, *_about_averages(weights)]
     fits = guess(weights.shapes)
     chosen, evidence, doubts = _decided(claims, fits)
-    warnings += doubts
     known = chosen.architecture if chosen else None
-    if stated := _stated_model(claims):
-        architecture, arguments, refused = stated
-        evidence = ("the file says so",) if architecture else ()
-    else:
-        architecture = known.name if known else _of_transformers(path, contents)
-        arguments, refused = chosen.arguments if chosen else {}, {}
+    model = _own_model(claims) or _model(path, contents, claims, chosen, weights)
+    if claims.own is not None and model.name:
+        evidence = ("the file says so",)
     head = _head(weights, known)
     rows, columns = _head_shape(weights, head)
     blurpool = any(name.endswith("blur_filter") for name in weights.tensors)
-    if not architecture and not fits:
+    if not model.name and not fits:
         evidence += (describe(weights.shapes), *_near(weights))
-    preprocessing, unsound = _preprocessing(claims, known, arguments)
+    preprocessing, unsound = _preprocessing(claims, known, model.arguments)
+    sized = "validation.resolution" in claims.settings
+    warnings = (
+        *contents.warnings, *_about_averages(weights), *doubts, *model.refused.values(), *unsound,
+        *remarks_on(claims, rows, blurpool=blurpool, sized=sized),
+    )  # fmt: skip
     return Inspection(
-        path, contents, weights, claims, architecture, arguments, tuple(evidence),
+        path, contents, weights, claims, model.name, model.arguments, tuple(evidence),
         tuple(fit.architecture.name for fit in fits), head, rows, columns, preprocessing, blurpool,
-        warnings=(*warnings, *refused.values(), *unsound), refused=refused,
+        warnings=warnings, refused=model.refused,
     )  # fmt: skip
 
 
-def _stated_model(claims: Claims) -> "tuple[str | None, dict[str, object], dict[str, str]] | None":
-    """Architecture and arguments of a checkpoint of this package, and what of them is refused; None of any other."""
+@dataclass(frozen=True)
+class _Model:
+    """An architecture with arguments of its constructor, and what a file may not state and this one does."""
+
+    name: str | None
+    arguments: dict[str, object] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def _own_model(claims: Claims) -> _Model | None:
+    """That of a checkpoint of this package; None of any other."""
     if claims.own is None or claims.own.item("architecture", "name") is None:
         return None
     if refusal := refused_architecture(claims.own):
-        return None, {}, {"architecture": refusal}
+        return _Model(None, {}, {"architecture": refusal})
     name = own_architecture(claims.own)
     assert name is not None
     found = accepted(name, claims.own.item("architecture", "arguments"))
-    return name, found.arguments, found.refused
+    return _Model(name, found.arguments, found.refused)
+
+
+def _model(path: Path, contents: Contents, claims: Claims, chosen: Fit | None, weights: Weights) -> _Model:
+    """What names, shapes and settings tell."""
+    if chosen is None:
+        return _Model(_of_transformers(path, contents))
+    name = chosen.architecture.name
+    stated = accepted(name, _stated_arguments(claims, name))
+    rows, _ = _head_shape(weights, chosen.architecture.head)
+    counted = {"num_classes": rows} if rows is not None else {}
+    return _Model(name, {**counted, **stated.arguments, **chosen.arguments}, stated.refused)
+
+
+def _stated_arguments(claims: Claims, name: str) -> Stated:
+    """Arguments that the settings of the run state for an architecture."""
+    return Stated(claims.dialect.stated_arguments(claims.settings, name), claims.file)
 
 
 def _stated_data(claims: Claims) -> list[str]:
@@ -253,7 +281,8 @@ def arguments_for(found: Inspection, name: str) -> dict[str, object]:
         return dict(found.arguments)
     agreed = agreeing(name, guess(found.weights.shapes))
     if agreed:
-        return dict(agreed.arguments)
+        stated = accepted(name, _stated_arguments(found.claims, name))
+        return {**stated.arguments, **agreed.arguments}
     library = name.partition("/")[0]
     of_library = library in ("timm", "torchvision") and found.num_classes is not None
     return {"num_classes": found.num_classes} if of_library else {}

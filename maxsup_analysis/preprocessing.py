@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.geometry import TransformersGeometry
+from maxsup_analysis.geometry import TransformersGeometry, timm_steps
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-CONVENTIONS = ("torchvision", "transformers", "transformers with Pillow")
+# timm's border fits the longer side and pads, its `keep ratio` covers both sides of what is not square.
+CONVENTIONS = (
+    "torchvision", "torchvision on tensors", "timm border", "timm keep ratio", "transformers",
+    "transformers with Pillow",
+)  # fmt: skip
 # Beyond what any image classifier is published for; larger ones would fill the memory.
 MOST_SIDE = 4096
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -95,10 +99,14 @@ class Preprocessing:
         """From a PIL image to bytes of the size that a model sees, C H W: grey if need be, resize, centre crop."""
         from torchvision import transforms
 
-        if self.convention == "torchvision":
-            return transforms.Compose([*self._steps, transforms.PILToTensor()])
-        pillow, grey = self.convention != "transformers", self.size[0] == 1
-        return TransformersGeometry(self.resize, self.size[1:], self.interpolation, grey, pillow)
+        grey = self.size[0] == 1
+        if self.convention.startswith("transformers"):
+            pillow = self.convention != "transformers"
+            return TransformersGeometry(self.resize, self.size[1:], self.interpolation, grey, pillow)
+        colour, as_tensor = [transforms.Grayscale()] if grey else [], transforms.PILToTensor()
+        if self.convention == "torchvision on tensors":
+            return transforms.Compose([*colour, as_tensor, *self._steps])
+        return transforms.Compose([*colour, *self._steps, as_tensor])
 
     @property
     def transform(self) -> "Callable[[Image], Tensor]":
@@ -111,16 +119,27 @@ class Preprocessing:
         from torchvision import transforms
 
         mode = transforms.InterpolationMode(self.interpolation)
-        channels, height, width = self.size
-        resize = self.resize if self.resize is not None else (height, width)
-        colour = [transforms.Grayscale()] if channels == 1 else []
-        return [*colour, transforms.Resize(resize, mode), transforms.CenterCrop((height, width))]
+        size = self.size[1:]
+        resize = self.resize if self.resize is not None else size
+        if self.convention.startswith("timm") and isinstance(resize, tuple):
+            return timm_steps(resize, size, self.interpolation, self._border)
+        return [transforms.Resize(resize, mode), transforms.CenterCrop(size)]
+
+    @property
+    def _border(self) -> list[int] | None:
+        """What surrounds an image that is brought to the size with a border; None where it is cropped."""
+        return [round(255 * value) for value in self.mean] if self.convention == "timm border" else None
 
     def with_crop_fraction(self, fraction: float) -> "Preprocessing":
         """As timm says it: the crop keeps this fraction of the resized image."""
         if not 0 < fraction <= 1:
             raise InputError(f"expected a crop fraction above 0 and up to 1, got {fraction:g}")
-        return replace(self, resize=int(max(self.size[1:]) / fraction))
+        height, width = (int(side / fraction) for side in self.size[1:])
+        if isinstance(self.resize, tuple):
+            return replace(self, resize=(height, width))
+        if height != width and self.convention == "torchvision":
+            return replace(self, resize=(height, width), convention="timm keep ratio")
+        return replace(self, resize=max(height, width))
 
     def to_plain(self) -> dict[str, object]:
         """As JSON; what every file did before there was a choice is left out."""
