@@ -74,6 +74,10 @@ class Claims:
         named = self.settings.get("class_map")
         return named if isinstance(named, str) and named else None
 
+    def arguments_of(self, architecture: str) -> Stated:
+        """Arguments of the constructor of an architecture that the settings of the run state."""
+        return Stated(self.dialect.stated_arguments(self.settings, architecture), self.file)
+
     def preprocessing(
         self, known: KnownArchitecture | None, arguments: Mapping[str, object]
     ) -> Preprocessing | None:

@@ -6,7 +6,7 @@ resize Pillow images: a pixel's place and the last bit of its value differ.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -48,7 +48,7 @@ class TransformersGeometry:
 
 def timm_steps(
     resize: tuple[int, int], size: tuple[int, int], interpolation: str, border: "list[int] | None"
-) -> "list[Callable[[Image], Image]]":
+) -> "list[Callable[[Any], Any]]":
     """Resizing of timm that keeps the ratio of sides: both are covered and cropped, or both fit and are padded.
 
     border: the colour around an image that fits; None crops.
@@ -59,7 +59,8 @@ def timm_steps(
     if border is None:
         return [ResizeKeepRatio(resize, interpolation=interpolation), CenterCrop(size)]
     fitted = ResizeKeepRatio(resize, interpolation=interpolation, longest=1.0)
-    return [fitted, CenterCropOrPad(size, fill=border if len(border) > 1 else border[0])]
+    fill: Any = border if len(border) > 1 else border[0]
+    return [fitted, CenterCropOrPad(list(size), fill=fill)]
 
 
 def _target(height: int, width: int, resize: int | tuple[int, int]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from maxsup_analysis.labels import clean_label
 from maxsup_analysis.own_format import own_architecture, refused_architecture
 from maxsup_analysis.preprocessing import Preprocessing
 from maxsup_analysis.remarks import remarks_on
-from maxsup_analysis.stated import SHOWN_LENGTH, Stated, presentable
+from maxsup_analysis.stated import SHOWN_LENGTH, presentable
 from maxsup_analysis.weights import Weights, choose_weights
 
 # Larger files are described without reading all of their bytes, unless asked to.
@@ -226,15 +226,10 @@ def _model(path: Path, contents: Contents, claims: Claims, chosen: Fit | None, w
     if chosen is None:
         return _Model(_of_transformers(path, contents))
     name = chosen.architecture.name
-    stated = accepted(name, _stated_arguments(claims, name))
+    stated = accepted(name, claims.arguments_of(name))
     rows, _ = _head_shape(weights, chosen.architecture.head)
     counted = {"num_classes": rows} if rows is not None else {}
     return _Model(name, {**counted, **stated.arguments, **chosen.arguments}, stated.refused)
-
-
-def _stated_arguments(claims: Claims, name: str) -> Stated:
-    """Arguments that the settings of the run state for an architecture."""
-    return Stated(claims.dialect.stated_arguments(claims.settings, name), claims.file)
 
 
 def _stated_data(claims: Claims) -> list[str]:
@@ -281,7 +276,7 @@ def arguments_for(found: Inspection, name: str) -> dict[str, object]:
         return dict(found.arguments)
     agreed = agreeing(name, guess(found.weights.shapes))
     if agreed:
-        stated = accepted(name, _stated_arguments(found.claims, name))
+        stated = accepted(name, found.claims.arguments_of(name))
         return {**stated.arguments, **agreed.arguments}
     library = name.partition("/")[0]
     of_library = library in ("timm", "torchvision") and found.num_classes is not None

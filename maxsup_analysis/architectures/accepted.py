@@ -152,7 +152,8 @@ TIMM: dict[str, Argument] = {
     )},
     "mlp_ratio": either(several(real(64.0)), real(64.0)), "init_values": either(nothing, real(10.0)),
     "ls_init_value": either(nothing, real(10.0)), "head_init_scale": real(10.0),
-    "bn_eps": real(1.0), "bn_momentum": RATE, "output_stride": whole(32, 1), "reg_tokens": whole(64), "width_multiplier": real(16.0),
+    "bn_eps": real(1.0), "bn_momentum": RATE,
+    "output_stride": whole(32, 1), "reg_tokens": whole(64), "width_multiplier": real(16.0),
     **{name: flag for name in (
         "qkv_bias", "qk_norm", "class_token", "no_embed_class", "pre_norm", "final_norm", "avg_down", "conv_mlp",
         "head_norm_first", "dynamic_img_size", "dynamic_img_pad", "scale_mlp_norm", "use_abs_pos_emb",

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -110,16 +111,16 @@ def calibrated(net: nn.Module, side: int = 64) -> nn.Module:
     return net.eval()
 
 
-def build_timm(name: str, **arguments: object) -> nn.Module:
+def build_timm(name: str, **arguments: Any) -> Any:
     torch.manual_seed(0)
     return calibrated(timm.create_model(name, num_classes=len(CLASSES), **arguments))
 
 
-def timm_transform(net: nn.Module, args: dict[str, object] | None = None) -> Transform:
+def timm_transform(net: nn.Module, args: dict[str, object] | None = None) -> Any:
     return create_transform(**resolve_data_config(args or {}, model=net))
 
 
-def train_py(name: str, args: dict[str, object], **arguments: object) -> Produced:
+def train_py(name: str, args: dict[str, object], **arguments: Any) -> Produced:
     """timm's train.py: `args` go into the file, and through resolve_data_config into the loader of the validation."""
     net = build_timm(name, **arguments)
 
@@ -189,7 +190,7 @@ def timm_epsilon() -> Produced:
     return train_py("test_efficientnet", {"bn_eps": 0.1, "img_size": 64}, bn_eps=0.1)
 
 
-def hub(net: nn.Module, **config: object) -> Produced:
+def hub(net: Any, **config: Any) -> Produced:
     """timm's folder for the hub, as save_for_hf writes it."""
 
     def write(folder: Path) -> Path:
@@ -244,7 +245,7 @@ def timm_hub_flat() -> Produced:
     return Produced(net, timm_transform(net, args), write, ("bee", "ant", "cat"))
 
 
-def deit_like(name: str, args: dict[str, object], resize: int, side: int, **arguments: object) -> Produced:
+def deit_like(name: str, args: dict[str, object], resize: int, side: int, **arguments: Any) -> Produced:
     net = build_timm(name, **arguments)
     steps = [
         T.Resize(resize, InterpolationMode.BICUBIC),
@@ -293,7 +294,7 @@ def convnext_squeezed() -> Produced:
     return Produced(made.net, T.Compose(steps), made.write)
 
 
-def references(name: str, args: dict[str, object], steps: list[Transform], **arguments: object) -> Produced:
+def references(name: str, args: dict[str, object], steps: list[Transform], **arguments: Any) -> Produced:
     """The file of torchvision's classification script; its preset for evaluation is `steps`."""
     torch.manual_seed(0)
     net = calibrated(torchvision.models.get_model(name, weights=None, num_classes=3, **arguments))
