@@ -1,5 +1,6 @@
 """From a checkpoint to its feature store: what the `features` command does."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,7 +151,7 @@ def prepared(
     """Checkpoint, data and content key brought together; raises InputError where they do not fit."""
     ranks, checkpoint = ranks_of(how.rank), how.open(checkpoint_path)
     data = _data_of(checkpoint, how)
-    output = output or default_store(checkpoint_path, how, data.split)
+    output = with_a_name(output or default_store(with_a_name(checkpoint_path), how, data.split))
     classifier, device = classifier_of(checkpoint, how.model), device_of(how.device, ranks.local)
     classifier = _as_prepared(classifier, data)
     ordered = in_the_order_of(data, classifier.num_classes, classifier.class_names, how.class_map)
@@ -198,6 +199,11 @@ def default_store(checkpoint: Path, how: Extraction, split: str) -> Path:
     named = split if how.split and split != WHOLE else None
     other = [clean_file_name(part) for part in (data, named) if part]
     return checkpoint.with_name(".".join([checkpoint.stem, *other, "features"]))
+
+
+def with_a_name(path: Path) -> Path:
+    """A path with a name of its own, which `.` and `..` lack: others are made beside it."""
+    return Path(os.path.abspath(path)) if path.name in ("", "..") else path
 
 
 def workers_for(data: Samples, asked: int | None) -> int:

@@ -116,6 +116,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as reason:
-        if reason.errno in NO_ROOM or reason.filename is None:
-            raise InputError(f"cannot write to {path} ({reason.strerror or reason}); {ROOM}") from None
+        full = reason.errno in NO_ROOM
+        if full or reason.filename is None:
+            advice = ROOM if full else ELSEWHERE
+            raise InputError(f"cannot write to {path} ({reason.strerror or reason}); {advice}") from None
         raise

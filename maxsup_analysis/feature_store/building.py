@@ -6,7 +6,7 @@ manifest and becomes `X.features` by one rename. Shards certify themselves: it d
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store.content_key import ContentKey
 from maxsup_analysis.feature_store.locks import locked
-from maxsup_analysis.feature_store.request import Request, missing_shards, partial_of
+from maxsup_analysis.feature_store.request import Request, missing_shards, partial_of, replaced_by
 from maxsup_analysis.feature_store.reuse import is_made
 from maxsup_analysis.feature_store.seals import BrokenSeal, sealed, unsealed
 from maxsup_analysis.feature_store.shards import (
@@ -94,11 +94,23 @@ class StoreBuild:
         shards = {
             shard_name(number): _read_back(request, self.folder, number) for number in range(request.shards)
         }
+        self._require_rows(shards)
         write_head(self.folder, request.plan.head)
         write_manifest(self.folder, request.plan, shards)
         _remove_all_but(self.folder, {MANIFEST, HEAD, *shards})
         _put_in_place(self.folder, request.target)
         return open_store(request.target)
+
+    def _require_rows(self, shards: Mapping[str, Certificate]) -> None:
+        """Raise InputError where no sample could be used; of such a run nothing is kept."""
+        if any(shard.rows for shard in shards.values()):
+            return
+        first = next(one for shard in shards.values() for one in shard.note.skipped)
+        _remove_all_but(self.folder, ())
+        raise InputError(
+            f"none of the {self.request.samples:,} samples can be used, so that there is no store; the first, "
+            f"{first.name}: {first.reason}; mend the data, or check --data and --split"
+        )
 
     def _write_plan(self) -> None:
         """What this is, in clear, for whoever finds it; refuses to mix with shards of another content."""
@@ -174,7 +186,7 @@ def _remove_all_but(folder: Path, kept: Iterable[str]) -> None:
 
 def _put_in_place(folder: Path, target: Path) -> None:
     """Two renames where there was something before, so that there is no moment with half of either."""
-    replaced = target.with_name(target.name + ".replaced")
+    replaced = replaced_by(target)
     if target.exists():
         shutil.rmtree(replaced, ignore_errors=True)
         os.rename(target, replaced)

@@ -1,5 +1,6 @@
 """A feature store as one file, or one folder, that other tools read: NumPy, PyTorch, Parquet."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -125,19 +126,29 @@ def _write_torch(store: FeatureStore, output: Path) -> None:
     """Tensors by name; those of the rows are gathered in mapped files, not in memory."""
     with whole_file(output) as partial:
         columns = {name: _gathered(store, name, partial.with_name(name)) for name in store.columns}
-        torch.save({**columns, **_head(store)}, partial)
+        # Not to the path: a full disk would be a RuntimeError that does not say so.
+        with partial.open("wb") as file:
+            torch.save({**columns, **_head(store)}, file)
 
 
 def _gathered(store: FeatureStore, name: str, place: Path) -> Tensor:
     first = next(store.batches()).tensors()[name]
     shape = (store.size, *first.shape[1:])
     count = int(np.prod(shape))
+    _reserve(place, count * first.itemsize)
     whole = torch.from_file(str(place), shared=True, size=count, dtype=first.dtype).view(shape)
     end = 0
     for batch in store.batches():
         start, end = end, end + len(batch)
         whole[start:end] = batch.tensors()[name]
     return whole
+
+
+def _reserve(place: Path, size: int) -> None:
+    """Have the disk set bytes aside: a mapped file for which there is no room would end the process."""
+    with place.open("wb") as file:
+        if size and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _write_parquet(store: FeatureStore, output: Path) -> None:

@@ -52,6 +52,7 @@ def arrays_beside(
 
 def load(path: Path) -> np.ndarray:
     """An array of numbers or text, mapped into memory; raises InputError where it is anything else."""
+    _require_file(path, "a .npy array")
     try:
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except (ValueError, OSError, EOFError) as reason:
@@ -64,6 +65,7 @@ def load(path: Path) -> np.ndarray:
 
 def lines_of(path: Path) -> list[str]:
     """The lines of a text, without empty ones at its end."""
+    _require_file(path, "a text")
     try:
         return path.read_text("utf-8").rstrip().splitlines()
     except OSError as reason:
@@ -72,6 +74,12 @@ def lines_of(path: Path) -> list[str]:
         ) from None
     except UnicodeDecodeError:
         raise InputError(f"expected a text in UTF-8 at {path}, got other bytes; save it as UTF-8") from None
+
+
+def _require_file(path: Path, what: str) -> None:
+    """Pipes and devices may never end, or never begin."""
+    if path.exists() and not path.is_file():
+        raise InputError(f"expected {what} at {path}, found no file; check the path")
 
 
 def digest_of(path: Path) -> str:

@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maxsup_analysis.feature_store.shards import SHARD, Certificate, DamagedShard, certify, shard_name
-from maxsup_analysis.feature_store.store import PARTIAL
+from maxsup_analysis.feature_store.store import PARTIAL, beside
 from maxsup_analysis.feature_store.writing import StorePlan
 from maxsup_analysis.ranks import Ranks
 
 
 def partial_of(target: Path) -> Path:
     """Where a store is made before it is whole."""
-    return target.with_name(target.name + PARTIAL)
+    return beside(target, PARTIAL)
+
+
+def replaced_by(target: Path) -> Path:
+    """Where what was in a store's place is while the store takes it."""
+    return beside(target, ".replaced")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Whether a feature store that is there is the one that is wanted."""
 
 import os
+import shutil
 from pathlib import Path
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store.checks import shard_fault
 from maxsup_analysis.feature_store.content_key import ContentKey
-from maxsup_analysis.feature_store.request import Request, certificates, partial_of
-from maxsup_analysis.feature_store.store import FeatureStore, is_store, open_store
+from maxsup_analysis.feature_store.request import Request, certificates, partial_of, replaced_by
+from maxsup_analysis.feature_store.store import FeatureStore, described, is_store, open_store
 
 
 def reusable(request: Request) -> FeatureStore | None:
@@ -23,12 +24,10 @@ def reusable(request: Request) -> FeatureStore | None:
         raise InputError(
             f"{target} is no feature store and is not overwritten; choose another output with -o"
         )
-    try:
-        store = open_store(target)
-    except InputError:
-        store = None
-    if store is not None and store.key == key and not _harmed(request, store):
-        return store
+    _remove_replaced(target)
+    store = _as_described(target)
+    if store is not None and store.key == key and (whole := _unharmed(request)) is not None:
+        return whole
     if not target.exists():
         # Another rank has taken it up again at this moment.
         return None
@@ -48,11 +47,30 @@ def is_made(request: Request) -> bool:
         return False
 
 
-def _harmed(request: Request, store: FeatureStore) -> bool:
-    """Whether a part of a finished store is not what it was, or lacks samples that are wanted."""
+def _as_described(target: Path) -> FeatureStore | None:
+    """What the manifest says, whatever became of head and shards; None where it cannot be read."""
+    try:
+        return described(target, with_head=False)
+    except InputError:
+        return None
+
+
+def _unharmed(request: Request) -> FeatureStore | None:
+    """The finished store, where every part of it is what it was, and no sample that is wanted lacks."""
+    try:
+        store = open_store(request.target)
+    except InputError:
+        return None
     if store.skipped and not request.allow_skipped:
-        return True
-    return any(shard_fault(store, place) is not None for place in store.places)
+        return None
+    return None if any(shard_fault(store, place) is not None for place in store.places) else store
+
+
+def _remove_replaced(target: Path) -> None:
+    """What a store replaced, where a run was killed before it removed that."""
+    replaced = replaced_by(target)
+    if is_store(target) and is_store(replaced):
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _take_up_again(request: Request) -> None:

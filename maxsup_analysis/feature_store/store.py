@@ -1,6 +1,7 @@
 """An opened feature store: its rows, shard by shard."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ MOST_MANIFEST = 2**26
 MOST_HEAD = 2**33
 OLD_FORMAT = b'"maxsup-analysis feature store, version 1"'
 REDO = "run the same `features` command again, which makes it anew"
+REDO_ANY = "make it again with the command that made it, and --overwrite"
 REDO_IMPORT = "make it again with `maxsup-analyze store import ... --overwrite`"
 REDO_MERGE = "make it again with `maxsup-analyze store merge ... --overwrite`"
 
@@ -121,6 +123,17 @@ class FeatureStore:
         return replace(first, blocks=blocks_of([reader.known for reader in readers], dask))
 
 
+def beside(path: Path, ending: str) -> Path:
+    """The path with an ending added to its name, which `.` and `..` have too.
+
+    Example:
+        >>> beside(Path("runs/ce.features"), ".partial").as_posix()
+        'runs/ce.features.partial'
+    """
+    named = Path(os.path.abspath(path)) if path.name in ("", "..") else path
+    return named.parent / (named.name + ending)
+
+
 def is_store(path: Path) -> bool:
     """Whether a folder is a feature store."""
     return (path / MANIFEST).is_file()
@@ -186,8 +199,7 @@ def has_head(path: Path) -> bool:
 
 
 def _no_store(path: Path) -> str:
-    folder = path.absolute()
-    partial = folder if folder.name.endswith(PARTIAL) else folder.parent / (folder.name + PARTIAL)
+    partial = path if path.name.endswith(PARTIAL) else beside(path, PARTIAL)
     if partial.is_dir():
         found = sum(1 for _ in partial.glob("rows-*.safetensors"))
         return f"{path} is not finished ({found} of its shards are there); run the same `features` command to go on"
@@ -200,7 +212,7 @@ def _no_store(path: Path) -> str:
 
 def _manifest(path: Path) -> Manifest:
     place = path / MANIFEST
-    content = _safely(place, REDO, lambda file: _content(file, MOST_MANIFEST))
+    content = _safely(place, REDO_ANY, lambda file: _content(file, MOST_MANIFEST))
     try:
         return manifest_of(unsealed(content))
     except OtherFormat as other:
@@ -208,7 +220,7 @@ def _manifest(path: Path) -> Manifest:
     except (BrokenSeal, IllFormed) as reason:
         if OLD_FORMAT in content:
             raise InputError(_other_format(path, OLD_FORMAT.decode().strip('"'))) from None
-        raise DamagedStore(f"the {MANIFEST} of {path} is damaged: {reason}") from None
+        raise DamagedStore(f"the {MANIFEST} of {path} is damaged: {reason}", REDO_ANY) from None
 
 
 def _other_format(path: Path, found: str) -> str:
