@@ -9,7 +9,7 @@ from maxsup_analysis.containers import Contents, Node, StoredTensor
 from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.dialects import MODEL_KEYS, OWN_FORMAT, Dialect, dialect_of
 from maxsup_analysis.own_format import own_preprocessing
-from maxsup_analysis.preprocessing import Preprocessing, preprocessing_of
+from maxsup_analysis.preprocessing import Preprocessing
 from maxsup_analysis.settings import settings_of
 from maxsup_analysis.stated import Stated, presentable
 from maxsup_analysis.stated_loss import StatedLoss, loss_of
@@ -84,8 +84,6 @@ class Claims:
         """How images are to be prepared: as the file says, else as the architecture's published weights take them."""
         if self.own is not None:
             return own_preprocessing(self.own)
-        if "image_mean" in self.settings:
-            return _of_transformers(self.settings)
         return self.dialect.images(Stated(self.settings, self.file), known, arguments)
 
 
@@ -154,22 +152,3 @@ def _places_of_names(top: Mapping[str, Node], contents: Contents, own: Node) -> 
         return {"metadata": {"classes": entries_of(own).get("classes")}}
     groups = {name: entry for name, entry in top.items() if not isinstance(entry, StoredTensor)}
     return {"": groups, "config.json": contents.sidecars.get("config.json")}
-
-
-def _of_transformers(settings: Mapping[str, Node]) -> Preprocessing | None:
-    """What transformers' preprocessor_config.json says: resize to a shorter side and crop, or to both sides."""
-    mean, std = (presentable(settings.get(name)) for name in ("image_mean", "image_std"))
-    size, crop = entries_of(settings.get("size")), entries_of(settings.get("crop_size"))
-    name = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}.get(settings.get("resample"), "bilinear")  # type: ignore[call-overload]
-    edge, whole = size.get("shortest_edge"), (size.get("height"), size.get("width"))
-    cropped = (crop.get("height"), crop.get("width"))
-    fraction = settings.get("crop_pct")
-    plan: dict[str, object] = {"mean": mean, "std": std, "interpolation": name}
-    channels = len(mean) if isinstance(mean, list) else 3
-    if isinstance(edge, int):
-        sides = cropped if all(isinstance(side, int) for side in cropped) else (edge, edge)
-        resize = int(edge / fraction) if isinstance(fraction, float) and edge < 384 else edge
-        return preprocessing_of({**plan, "size": [channels, *sides], "resize": resize})
-    if all(isinstance(side, int) for side in whole):
-        return preprocessing_of({**plan, "size": [channels, *whole]})
-    return None

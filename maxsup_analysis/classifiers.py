@@ -14,13 +14,15 @@ from maxsup_analysis.architectures.small import ARCHITECTURES
 from maxsup_analysis.checkpoints import Checkpoint
 from maxsup_analysis.containers.contents import numbers_held
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.fitting import fit_weights
+from maxsup_analysis.fitting import fit_transformers, fit_weights
 from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
 from maxsup_analysis.hooks import Forward, logits_of
+from maxsup_analysis.hugging_face import TransformersFolder, folder_of, transformers_folder
 from maxsup_analysis.image_settings import INCEPTION
 from maxsup_analysis.inspection import Inspection, arguments_for
 from maxsup_analysis.own_format import typed_arguments
 from maxsup_analysis.preprocessing import Overrides, Preprocessing
+from maxsup_analysis.processors import StatedImages
 from maxsup_analysis.representation import Head
 from maxsup_analysis.taps import FeatureTap, LayerTap
 
@@ -115,6 +117,8 @@ def module_of(checkpoint: Checkpoint, choice: ModelChoice) -> tuple[str, nn.Modu
     if name is None:
         raise InputError(_unknown(found))
     _require_told(found, choice)
+    if name.startswith("hf:"):
+        return name, fit_transformers(checkpoint, name, _folder(found, name, choice).configuration).eval()
     arguments = {**arguments_for(found, name), **choice.arguments}
     if name in INCEPTION and "transform_input" not in arguments and found.claims.own is None:
         raise InputError(_no_word_on_inputs(found, name))
@@ -164,6 +168,17 @@ def _no_word_on_inputs(found: Inspection, name: str) -> str:
     )
 
 
+def _folder(found: Inspection, name: str, choice: ModelChoice) -> TransformersFolder:
+    """What the folder of an `hf:FOLDER` states; InputError with what it may not state."""
+    shapes = found.weights.shapes
+    same = name == found.architecture
+    folder = transformers_folder(found.contents.sidecars, shapes, choice.arguments) if same else None
+    folder = folder or folder_of(name, choice.arguments, shapes)
+    if folder.refused:
+        raise InputError(f"{found.path}: {next(iter(folder.refused.values()))}")
+    return folder
+
+
 def probe_of(preprocessing: Preprocessing) -> Tensor:
     """Four images of noise, always the same: whatever the model is, they tell its layers apart; fewer large ones."""
     pixels = preprocessing.size[1] * preprocessing.size[2]
@@ -198,6 +213,10 @@ def _unknown(found: Inspection) -> str:
 
 def _preprocessing(checkpoint: Checkpoint, name: str, choice: ModelChoice) -> Preprocessing:
     found = checkpoint.inspection
+    other = name.startswith("hf:") and name != found.architecture
+    folder = _folder(found, name, choice) if other else found.folder
+    if folder and folder.images:
+        return _stated_preprocessing(checkpoint, folder.images, choice)
     known = index().architectures.get(name)
     # The published sizes of the architecture, with what the arguments change.
     arguments = {**arguments_for(found, name), **choice.arguments}
@@ -215,6 +234,15 @@ def _preprocessing(checkpoint: Checkpoint, name: str, choice: ModelChoice) -> Pr
             f"{found.path}: nothing says how images are prepared for {name}; give --image-size (and --mean, --std, "
             "--resize where they are not ImageNet's)"
         )
+    return made
+
+
+def _stated_preprocessing(checkpoint: Checkpoint, images: StatedImages, choice: ModelChoice) -> Preprocessing:
+    """As transformers' file says; where it cannot be done so, with the size that the user gives."""
+    if images.refusal and choice.images.image_size is None:
+        raise InputError(f"{checkpoint.inspection.path}: {images.refusal}")
+    made = choice.images.applied(images.preprocessing)
+    assert made is not None
     return made
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maxsup_analysis.architectures.guess import Fit, guess, nearest
 from maxsup_analysis.architectures.known import REGENERABLE
+from maxsup_analysis.architectures.transformers_config import Configuration
 from maxsup_analysis.checkpoints import Checkpoint
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.inspection import agreeing
@@ -26,8 +27,6 @@ def fit_weights(
     releases; factored weights (weight norm, spectral norm, pruning) are multiplied out. Raises InputError where
     something is missing, left over or of another shape.
     """
-    if name.startswith("hf:"):
-        return _of_transformers(module, checkpoint, name)
     wanted = module.state_dict()
     for weights in _namings(module, checkpoint):
         folded = complete(folded_into(weights, wanted), wanted)
@@ -38,21 +37,13 @@ def fit_weights(
     raise InputError(mismatch(checkpoint, name, arguments, folded, wanted))
 
 
-def _of_transformers(module: nn.Module, checkpoint: Checkpoint, name: str) -> nn.Module:
-    """Transformers renames what older versions of it wrote; it is given the tensors, not the file."""
-    loaded, about = type(module).from_pretrained(  # type: ignore[attr-defined]
-        None, config=module.config, state_dict=dict(checkpoint.written), output_loading_info=True
-    )
-    differing = [
-        str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in about[kind]
-    ]
-    if differing:
-        shown = ", ".join(clean_label(key) for key in sorted(differing)[:3])
-        raise InputError(
-            f"{checkpoint.inspection.path}: {len(differing)} of its weights are not those of {name} ({shown}); give "
-            "the folder whose config.json belongs to them with --model hf:FOLDER"
-        )
-    return loaded
+def fit_transformers(checkpoint: Checkpoint, name: str, found: Configuration | None) -> nn.Module:
+    """The network of a configuration with the weights; transformers renames what older versions of it wrote."""
+    if found is None:
+        raise InputError(f"{name} is no network of transformers; name the right one with --model")
+    from maxsup_analysis.architectures.transformers_models import trained
+
+    return trained(found, name, checkpoint.written)
 
 
 def _namings(module: nn.Module, checkpoint: Checkpoint) -> Iterator[Weights]:

@@ -1,7 +1,7 @@
 """Resizing and cropping as the image processors of transformers do it, which is not as torchvision's transforms do.
 
-They round where the crop begins downwards, and by default resize tensors of bytes where torchvision's transforms
-resize Pillow images: a pixel's place and the last bit of its value differ.
+They resize tensors of bytes where torchvision's transforms resize Pillow images, and round where the crop begins
+downwards: the last bit of a value and a pixel's place differ.
 """
 
 from collections.abc import Callable
@@ -20,30 +20,22 @@ class TransformersGeometry:
 
     resize: length of the shorter side, or height and width; None resizes nothing.
     size: height and width of the crop; black surrounds what is smaller.
-    pillow: resize with Pillow, as the processors whose names end in `Pil`, instead of with torchvision on tensors.
     """
 
     resize: int | tuple[int, int] | None
     size: tuple[int, int]
     interpolation: str
     grey: bool = False
-    pillow: bool = False
 
     def __call__(self, image: "Image") -> "UInt8[Tensor, 'C H W']":
         """The bytes that the model's normalisation takes."""
         from torchvision.transforms.functional import pil_to_tensor
 
-        image = image.convert("L") if self.grey else image
-        if self.pillow and self.resize is not None:
-            from PIL.Image import Resampling
-
-            height, width = _target(image.height, image.width, self.resize)
-            image = image.resize((width, height), Resampling[self.interpolation.upper()])
         # Rounding depends on how the bytes lie, and transformers lays them out by channel.
-        pixels = pil_to_tensor(image).contiguous()
-        if not self.pillow and self.resize is not None:
+        pixels = pil_to_tensor(image.convert("L") if self.grey else image).contiguous()
+        if self.resize is not None:
             pixels = _resized(pixels, self.resize, self.interpolation)
-        return _centre(pixels, self.size, more_before=self.pillow)
+        return _centre(pixels, self.size)
 
 
 def timm_steps(
@@ -63,30 +55,22 @@ def timm_steps(
     return [fitted, CenterCropOrPad(list(size), fill=fill)]
 
 
-def _target(height: int, width: int, resize: int | tuple[int, int]) -> tuple[int, int]:
-    if isinstance(resize, tuple):
-        return resize
-    if width <= height:
-        return int(resize * height / width), resize
-    return resize, int(resize * width / height)
-
-
 def _resized(pixels: "Tensor", resize: int | tuple[int, int], interpolation: str) -> "Tensor":
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
     # Pillow's `nearest` is torchvision's `nearest-exact`.
     mode = InterpolationMode("nearest-exact" if interpolation == "nearest" else interpolation)
-    height, width = _target(pixels.shape[-2], pixels.shape[-1], resize)
-    return functional.resize(pixels, [height, width], interpolation=mode, antialias=True)
+    sides = [resize] if isinstance(resize, int) else list(resize)
+    return functional.resize(pixels, sides, interpolation=mode, antialias=True)
 
 
-def _centre(pixels: "Tensor", size: tuple[int, int], *, more_before: bool) -> "Tensor":
-    """The middle of an image; of an odd number of black lines, the odd one goes after, or before, the image."""
+def _centre(pixels: "Tensor", size: tuple[int, int]) -> "Tensor":
+    """The middle of an image; of an odd number of black lines, the odd one goes after the image."""
     from torch.nn.functional import pad
 
     lacking = [max(wanted - had, 0) for wanted, had in zip(size, pixels.shape[-2:], strict=True)]
-    above, left = ((number + more_before) // 2 for number in lacking)
+    above, left = (number // 2 for number in lacking)
     pixels = pad(pixels, (left, lacking[1] - left, above, lacking[0] - above))
     top, start = ((had - wanted) // 2 for wanted, had in zip(size, pixels.shape[-2:], strict=True))
     return pixels[..., top : top + size[0], start : start + size[1]]

@@ -14,6 +14,7 @@ from maxsup_analysis.claims import Claims, claims_of
 from maxsup_analysis.containers import Contents, StoredTensor, read
 from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.hugging_face import TransformersFolder, transformers_folder
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.own_format import own_architecture, refused_architecture
 from maxsup_analysis.preprocessing import Preprocessing
@@ -37,7 +38,7 @@ class Inspection:
     several fit. arguments: of its constructor. candidates: what fits. refused: what a file may not state of its model
     and this one does, by name, a sentence each.
     head: names of the layers that make the logits. blurpool: strided convolutions are wrapped as in ffcv-imagenet.
-    sha256: of the bytes, None where they were not read.
+    sha256: of the bytes, None where they were not read. folder: what the files of transformers beside it state.
     """
 
     path: Path
@@ -56,6 +57,12 @@ class Inspection:
     sha256: str | None = None
     warnings: tuple[str, ...] = field(default=())
     refused: Mapping[str, str] = field(default_factory=dict)
+    folder: TransformersFolder | None = None
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """What is stated of the model, its classes or its images, and not used."""
+        return (*self.claims.unused, *(self.folder.unused if self.folder else ()))
 
     @property
     def fitting(self) -> tuple[str, ...]:
@@ -95,7 +102,7 @@ class Inspection:
             "classes": claims.classes,
             "sha256": self.sha256,
             "foreign_classes": self.contents.foreign[:100],
-            "unused": claims.unused,
+            "unused": self.unused,
             "warnings": self.warnings,
         }
         return {name: presentable(value, LENGTHS.get(name, SHOWN_LENGTH)) for name, value in about.items()}
@@ -179,15 +186,16 @@ def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
     fits = guess(weights.shapes)
     chosen, evidence, doubts = _decided(claims, fits)
     known = chosen.architecture if chosen else None
-    model = _own_model(claims) or _model(path, contents, claims, chosen, weights)
+    folder = transformers_folder(contents.sidecars, weights.shapes)
+    model = _own_model(claims) or _model(path, contents, claims, chosen, weights, folder)
     if claims.own is not None and model.name:
         evidence = ("the file says so",)
-    head = _head(weights, known)
+    head = _head(weights, known, folder)
     rows, columns = _head_shape(weights, head)
     blurpool = any(name.endswith("blur_filter") for name in weights.tensors)
     if not model.name and not fits:
         evidence += (describe(weights.shapes), *_near(weights))
-    preprocessing, unsound = _preprocessing(claims, known, model.arguments)
+    preprocessing, unsound = _preprocessing(claims, folder, known, model.arguments)
     sized = "validation.resolution" in claims.settings
     warnings = (
         *contents.warnings, *_about_averages(weights), *doubts, *model.refused.values(), *unsound,
@@ -196,7 +204,7 @@ def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
     return Inspection(
         path, contents, weights, claims, model.name, model.arguments, tuple(evidence),
         tuple(fit.architecture.name for fit in fits), head, rows, columns, preprocessing, blurpool,
-        warnings=warnings, refused=model.refused,
+        warnings=warnings, refused=model.refused, folder=folder,
     )  # fmt: skip
 
 
@@ -221,10 +229,17 @@ def _own_model(claims: Claims) -> _Model | None:
     return _Model(name, found.arguments, found.refused)
 
 
-def _model(path: Path, contents: Contents, claims: Claims, chosen: Fit | None, weights: Weights) -> _Model:
+def _model(
+    path: Path,
+    contents: Contents,
+    claims: Claims,
+    chosen: Fit | None,
+    weights: Weights,
+    folder: TransformersFolder | None,
+) -> _Model:
     """What names, shapes and settings tell."""
     if chosen is None:
-        return _Model(_of_transformers(path, contents))
+        return _Model(_of_transformers(path, contents), {}, dict(folder.refused) if folder else {})
     name = chosen.architecture.name
     stated = accepted(name, claims.arguments_of(name))
     rows, _ = _head_shape(weights, chosen.architecture.head)
@@ -239,9 +254,15 @@ def _stated_data(claims: Claims) -> list[str]:
 
 
 def _preprocessing(
-    claims: Claims, known: KnownArchitecture | None, arguments: Mapping[str, object]
+    claims: Claims,
+    folder: TransformersFolder | None,
+    known: KnownArchitecture | None,
+    arguments: Mapping[str, object],
 ) -> tuple[Preprocessing | None, tuple[str, ...]]:
     """How images are prepared, and what the file says of it that is not sound."""
+    if folder and folder.images:
+        refusal = folder.images.refusal
+        return (None, (refusal,)) if refusal else (folder.images.preprocessing, ())
     try:
         return claims.preprocessing(known, arguments), ()
     except InputError as reason:
@@ -313,10 +334,14 @@ def _of_transformers(path: Path, contents: Contents) -> str | None:
     return None
 
 
-def _head(weights: Weights, known: KnownArchitecture | None) -> tuple[str, ...]:
+def _head(
+    weights: Weights, known: KnownArchitecture | None, folder: TransformersFolder | None
+) -> tuple[str, ...]:
     """The layers of the head: the architecture's, else the last that is called like one, else the last matrix."""
     if known:
         return known.head
+    if folder and folder.head and all(f"{layer}.weight" in weights.tensors for layer in folder.head):
+        return folder.head
     matrices = [
         name.removesuffix(".weight")
         for name, tensor in weights.tensors.items()

@@ -17,7 +17,6 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 # timm's border fits the longer side and pads, its `keep ratio` covers both sides of what is not square.
 CONVENTIONS = (
     "torchvision", "torchvision on tensors", "timm border", "timm keep ratio", "transformers",
-    "transformers with Pillow",
 )  # fmt: skip
 # Beyond what any image classifier is published for; larger ones would fill the memory.
 MOST_SIDE = 4096
@@ -100,9 +99,8 @@ class Preprocessing:
         from torchvision import transforms
 
         grey = self.size[0] == 1
-        if self.convention.startswith("transformers"):
-            pillow = self.convention != "transformers"
-            return TransformersGeometry(self.resize, self.size[1:], self.interpolation, grey, pillow)
+        if self.convention == "transformers":
+            return TransformersGeometry(self.resize, self.size[1:], self.interpolation, grey)
         colour, as_tensor = [transforms.Grayscale()] if grey else [], transforms.PILToTensor()
         if self.convention == "torchvision on tensors":
             return transforms.Compose([*colour, as_tensor, *self._steps])

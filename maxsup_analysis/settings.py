@@ -59,7 +59,7 @@ def settings_of(contents: Contents) -> dict[str, Node]:
     top, beside = entries_of(contents.tree), contents.sidecars
     config = entries_of(beside.get("config.json"))
     found: dict[str, Node] = {}
-    for place in (beside.get("params.json"), beside.get("preprocessor_config.json"), _of_timm(config)):
+    for place in (beside.get("params.json"), _of_timm(config)):
         found |= dict(_flat(place))
     for name in PLACES:
         found |= dict(_flat(top.get(name)))

@@ -105,6 +105,10 @@ class Stated(Generic[T]):
         """One of these words; InputError with the advice where it is none of them."""
         return self.among({one: one for one in words}, advice)
 
+    def is_equal_to(self, value: object) -> bool:
+        """Whether it says this, lists and tuples being alike."""
+        return _listed(self._said) == _listed(value)
+
     def whole(self, least: int, most: int) -> int:
         """A whole number from `least` to `most`."""
         if type(self._said) is not int or not least <= self._said <= most:
@@ -135,6 +139,10 @@ class Stated(Generic[T]):
 
     def _below(self, entry: E, name: str) -> "Stated[E]":
         return Stated(entry, self.file, f"{self.place}.{name}" if self.place and name else name or self.place)
+
+
+def _listed(value: object) -> object:
+    return [_listed(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def shown(value: object, limit: int = SHOWN_LENGTH) -> str:

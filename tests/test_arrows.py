@@ -68,7 +68,7 @@ ARROWS = {
         "containers": "containers errors",
         "named_code": "errors",
         "stated": "errors labels",
-        "architectures": "architectures errors named_code stated table",
+        "architectures": "architectures errors labels named_code stated table",
         "geometry": "",
         "preprocessing": "errors geometry",
         "state_dicts": "containers errors",
@@ -81,14 +81,17 @@ ARROWS = {
         "dialects": "class_names containers image_settings settings stated_loss",
         "claims": "architectures class_names containers dialects own_format preprocessing settings stated stated_loss",
         "remarks": "claims dialects labels stated",
-        "inspection": "architectures claims containers errors labels own_format preprocessing remarks stated weights",
+        "processors": "errors preprocessing stated",
+        "hugging_face": "architectures containers errors processors stated",
+        "inspection": "architectures claims containers errors hugging_face labels own_format preprocessing remarks "
+        "stated weights",
         "checkpoints": "containers errors files inspection",
         "fitting": "architectures checkpoints errors inspection labels",
         "hooks": "errors",
         "heads": "errors hooks representation",
         "taps": "errors heads hooks",
-        "classifiers": "architectures checkpoints containers errors fitting heads hooks image_settings inspection "
-        "own_format preprocessing representation taps",
+        "classifiers": "architectures checkpoints containers errors fitting heads hooks hugging_face image_settings "
+        "inspection own_format preprocessing processors representation taps",
         # shell: disk, device, terminal
         "progress": "",
         "devices": "errors",

@@ -10,11 +10,15 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from maxsup_analysis.architectures.transformers_config import Bounds, configuration
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.named_code import named_code
+from maxsup_analysis.stated import Stated
 
 # The user's own code may return anything; `_called` looks.
 Builder = Callable[..., object]
+# The names of 22,000 classes take 2 MB.
+CONFIG_LIMIT = 1 << 23
 NONE_EXTRA: Mapping[str, Builder] = {}
 
 
@@ -106,31 +110,26 @@ def _from_code(name: str, arguments: Mapping[str, object]) -> nn.Module:
 
 
 def _from_transformers(name: str, arguments: Mapping[str, object]) -> nn.Module:
-    """The class of transformers for a folder's config.json; code that comes with the folder is not run."""
+    """The network that a folder's config.json describes; code that comes with the folder is not run."""
+    from maxsup_analysis.architectures.transformers_models import untrained
+
     folder = Path(name.removeprefix("hf:"))
-    config = _config(folder)
-    try:
-        from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForImageClassification
-    except ImportError:
+    found = configuration(Stated({**_config(folder), **arguments}, "config.json"), Bounds())
+    if found is None:
         raise InputError(
-            f"{name} needs transformers, which is not installed; pip install 'maxsup-analysis[transformers]'"
-        ) from None
-    kind = config.get("model_type")
-    if kind not in CONFIG_MAPPING:
-        remote = "brings its own code (auto_map), which is not run" if "auto_map" in config else "is unknown"
-        raise InputError(
-            f"expected a model_type that transformers knows in {folder / 'config.json'}, got {kind!r}, which "
-            f"{remote}; name its class as path/to/file.py:factory"
+            f"expected a model_type of transformers' image classifiers in {folder / 'config.json'}, got another; "
+            "name its class as path/to/file.py:factory"
         )
-    known = AutoConfig.from_pretrained(folder, local_files_only=True, **arguments)
-    return _called(lambda: AutoModelForImageClassification.from_config(known), name, {})
+    return untrained(found, name)
 
 
 def _config(folder: Path) -> dict:
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError) as reason:
+        if path.stat().st_size > CONFIG_LIMIT:
+            raise ValueError
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as reason:
         raise InputError(
             f"expected a transformers config.json in {folder}, got {type(reason).__name__}; "
             "give the folder that save_pretrained wrote"

@@ -18,8 +18,9 @@ from maxsup_analysis.containers.tensors import TENSOR_LIMIT
 from maxsup_analysis.containers.torch_files import read_torch_zip
 from maxsup_analysis.errors import InputError
 
-SIDECARS = ("config.json", "preprocessor_config.json", "params.json")
-SIDECAR_LIMIT = 1 << 20
+SIDECARS = ("config.json", "preprocessor_config.json", "processor_config.json", "params.json")
+# The names of 22,000 classes take 2 MB.
+SIDECAR_LIMIT = 1 << 23
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 # In the order of preference.
 WEIGHTS = (
@@ -62,16 +63,25 @@ def _with_sidecars(contents: Contents, folder: Path) -> Contents:
 
 
 def read_sidecars(folder: Path) -> dict[str, Node]:
-    """The small JSON files that say what weights are, where they are there and sound."""
+    """The small JSON files that say what weights are; for what is damaged or too large, an object that says so."""
     found = {}
     for name in SIDECARS:
         path = folder / name
-        if path.is_file() and path.stat().st_size <= SIDECAR_LIMIT:
+        if path.is_file():
             try:
-                found[name] = node_of_json(plain_json(path.read_bytes()))
-            except InputError:
-                found[name] = Object("damaged JSON")
+                found[name] = _read_sidecar(path)
+            except InputError as reason:
+                found[name] = Object(str(reason))
     return found
+
+
+def _read_sidecar(path: Path) -> Node:
+    if path.stat().st_size > SIDECAR_LIMIT:
+        raise InputError(f"larger than {SIDECAR_LIMIT >> 20} MB")
+    try:
+        return node_of_json(plain_json(path.read_bytes()))
+    except InputError:
+        raise InputError("damaged JSON") from None
 
 
 def _moved(contents: Contents, name: str) -> Contents:
