@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from maxsup_analysis.architectures.transformers_config import Bounds, Configuration, configuration
+from maxsup_analysis.architectures.transformers_config import (
+    Bounds,
+    Configuration,
+    configuration,
+    unknown_kind,
+)
 from maxsup_analysis.containers import Node, Object
 from maxsup_analysis.containers.folders import read_sidecars
 from maxsup_analysis.errors import InputError
@@ -62,7 +67,7 @@ def transformers_folder(
             _with(entries, typed or {}), Bounds.of(shapes) if shapes is not None else Bounds()
         )
         if found is None and not _is_of_timm(entries):
-            refused["model_type"] = _unknown(Stated(entries, CONFIG))
+            refused["model_type"] = unknown_kind(Stated(entries, CONFIG))
     if isinstance(config, Object):
         refused["config.json"] = f"{CONFIG} is {config.name}; get the folder again"
     channels = found.values.get("num_channels", CHANNELS) if found else CHANNELS
@@ -115,16 +120,3 @@ LABELS = ("id2label", "label2id")
 
 def _is_of_timm(entries: Mapping[str, Node]) -> bool:
     return Stated(entries.get("model_type"), CONFIG).is_among(KNOWN_ELSEWHERE)
-
-
-def _unknown(said: Stated) -> str:
-    named = said.item("model_type")
-    own = (
-        "brings its own code (auto_map), which is not run"
-        if said.item("auto_map") is not None
-        else "is not known here"
-    )
-    return (
-        f"expected a model_type of transformers' image classifiers in {said.file}, got {named}, which {own}; name its "
-        "class as --model path/to/file.py:factory"
-    )

@@ -10,8 +10,9 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from maxsup_analysis.architectures.transformers_config import Bounds, configuration
+from maxsup_analysis.architectures.transformers_config import Bounds, configuration, unknown_kind
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import clean_label
 from maxsup_analysis.named_code import named_code
 from maxsup_analysis.stated import Stated
 
@@ -114,12 +115,10 @@ def _from_transformers(name: str, arguments: Mapping[str, object]) -> nn.Module:
     from maxsup_analysis.architectures.transformers_models import untrained
 
     folder = Path(name.removeprefix("hf:"))
-    found = configuration(Stated({**_config(folder), **arguments}, "config.json"), Bounds())
+    said = Stated({**_config(folder), **arguments}, clean_label(str(folder / "config.json"), 300))
+    found = configuration(said, Bounds())
     if found is None:
-        raise InputError(
-            f"expected a model_type of transformers' image classifiers in {folder / 'config.json'}, got another; "
-            "name its class as path/to/file.py:factory"
-        )
+        raise InputError(unknown_kind(said))
     return untrained(found, name)
 
 

@@ -206,3 +206,12 @@ def _has_teacher(said: Stated, kind: str) -> bool:
     if kind not in TEACHER_HEADS or stated is None or not stated.is_list:
         return False
     return any(name.is_text and name.label.endswith("WithTeacher") for name in stated.parts(16))
+
+
+def unknown_kind(said: Stated) -> str:
+    """Why a config.json names no network that can be built here."""
+    own = "brings its own code (auto_map), which is not run" if said.item("auto_map") else "is not known here"
+    return (
+        f"expected a model_type of transformers' image classifiers in {said.file}, got {said.item('model_type')}, which "
+        f"{own}; name its class as --model path/to/file.py:factory"
+    )

@@ -78,8 +78,9 @@ def _centre_batch_norms(net: nn.Module, channels: int) -> None:
     net(torch.randn(16, channels, 64, 64)) if norms else None
     net.eval()
     for norm in norms:
-        # What hardly varies would blow up rounding.
-        norm.running_var.clamp_(min=0.1)  # type: ignore[union-attr]
+        if isinstance(norm, nn.BatchNorm1d):
+            # What hardly varies would blow up rounding.
+            norm.running_var.clamp_(min=0.1)  # type: ignore[union-attr]
 
 
 def written(folder: Path, net: nn.Module, processor: Mapping[str, Any]) -> Path:
