@@ -212,6 +212,6 @@ def unknown_kind(said: Stated) -> str:
     """Why a config.json names no network that can be built here."""
     own = "brings its own code (auto_map), which is not run" if said.item("auto_map") else "is not known here"
     return (
-        f"expected a model_type of transformers' image classifiers in {said.file}, got {said.item('model_type')}, which "
-        f"{own}; name its class as --model path/to/file.py:factory"
+        f"expected a model_type of transformers' image classifiers in {said.file}, got {said.item('model_type')}, "
+        f"which {own}; name its class as --model path/to/file.py:factory"
     )

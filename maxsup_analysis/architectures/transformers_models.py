@@ -67,7 +67,7 @@ def _alone(name: str) -> Iterator[None]:
 def _silent(name: str) -> Iterator[None]:
     try:
         from huggingface_hub import constants
-        from transformers.utils import logging
+        from transformers import logging
     except ImportError:
         raise InputError(
             f"{name} needs transformers, which is not installed; pip install 'maxsup-analysis[transformers]'"

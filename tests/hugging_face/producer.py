@@ -57,9 +57,10 @@ def pictures(folder: Path) -> Path:
 
 def network(kind: str, *, teacher: bool = False, **more: Any) -> nn.Module:
     """A tiny classifier, its weights and statistics drawn at random."""
-    config = transformers.CONFIG_MAPPING[kind](**{**TINY[kind], **more}, num_labels=CLASSES)
+    configured: Any = transformers.CONFIG_MAPPING[kind]
+    config = configured(**{**TINY[kind], **more}, num_labels=CLASSES)
     classes = MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING[type(config)]
-    made = classes[-1 if teacher else 0] if isinstance(classes, tuple) else classes
+    made: Any = classes[-1 if teacher else 0] if isinstance(classes, tuple) else classes
     torch.manual_seed(0)
     with silent():
         net = made(config).eval()
@@ -86,7 +87,7 @@ def _centre_batch_norms(net: nn.Module, channels: int) -> None:
 def written(folder: Path, net: nn.Module, processor: Mapping[str, Any]) -> Path:
     """The folder that `save_pretrained` writes, with a preprocessor_config.json."""
     with silent():
-        net.save_pretrained(folder)
+        net.save_pretrained(folder)  # type: ignore[operator]
     (folder / "preprocessor_config.json").write_text(json.dumps(dict(processor)))
     return folder
 
