@@ -1,81 +1,209 @@
 """Which output of a model stands for which class of the data."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from maxsup_analysis.class_maps import missing_from, outputs_in
 from maxsup_analysis.datasets import Samples
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import clean_label
+from maxsup_analysis.name_orders import (
+    SORTINGS,
+    WHO_SORTS,
+    are_imagenets,
+    are_numbers,
+    are_synsets,
+    imagenet_synsets,
+    in_order,
+    matched,
+)
+from maxsup_analysis.progress import say
+
+IMAGENET = 1000
+# How programs number folders of classes, by the format of the checkpoints that they write.
+SORTED_BY = {
+    **dict.fromkeys(("timm train.py", "Hugging Face, timm"), "natural"),
+    **dict.fromkeys(
+        (
+            "torchvision references", "pytorch/examples imagenet", "DeiT", "MAE", "ConvNeXt", "Swin Transformer",
+            "DINO", "VISSL", "robustness", "ffcv-imagenet", "mmengine", "Hugging Face, transformers",
+        ),
+        "text",
+    ),
+}  # fmt: skip
 
 
-def in_the_order_of(data: Samples, outputs: int, names: Sequence[str] | None, file: Path | None) -> Samples:
+@dataclass(frozen=True)
+class Outputs:
+    """What is known of the outputs of a model.
+
+    names: in the order of the outputs, where the checkpoint gives them. format: of the checkpoint. file: what the user
+    says of the order. sorting: `text` or `natural`, where the user says that outputs are classes in such an order.
+    """
+
+    count: int
+    names: Sequence[str] | None = None
+    file: Path | None = None
+    sorting: str | None = None
+    format: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sorting is not None and self.sorting not in SORTINGS:
+            raise InputError(f"expected --class-order {' or '.join(SORTINGS)}, got {self.sorting!r}")
+        if self.sorting is not None and self.file is not None:
+            raise InputError("expected --class-map or --class-order, got both; choose one")
+
+    @property
+    def own_names(self) -> Sequence[str] | None:
+        """The names that the checkpoint gives, where they are more than their numbers."""
+        numbers = self.names is not None and list(self.names) == [str(k) for k in range(len(self.names))]
+        return None if numbers else self.names
+
+
+def in_the_order_of(data: Samples, outputs: Outputs) -> Samples:
     """The data with their classes numbered as the model's outputs are.
 
-    names: of the outputs, where the checkpoint gives them. file: what the user says of the order: one class name or
-    one number a line (line k is output k), or lines that end in the output of a file, as in ImageNet's zip maps.
-    Without either, the classes have to be as many as the outputs, or ImageNet's folder names for 1,000.
+    What decides is, in this order: what the user says; the checkpoint's own names; for folders ImageNet's order, then
+    the numbers 0 to 999 that they are, then how the program sorts folders that wrote the checkpoint. Where programs
+    sort them differently and nothing decides, InputError asks.
     """
-    if file is not None:
-        return _renumbered(data, outputs, _order_in(file, data, outputs), str(file))
-    if names is not None and set(data.class_names) <= set(names):
-        return _renumbered(data, outputs, {name: k for k, name in enumerate(names)}, "the checkpoint")
-    if len(data.class_names) == outputs:
-        return data
-    if outputs == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in data.class_names):
-        synsets = imagenet_synsets()
-        return _renumbered(data, outputs, {name: k for k, name in enumerate(synsets)}, "ImageNet")
+    if outputs.file is not None:
+        return _renumbered(data, outputs, outputs_in(outputs.file, data, outputs.count), str(outputs.file))
+    if outputs.sorting is not None:
+        return _sorted(data, outputs, outputs.sorting)
+    names = None if _are_plain(data) else outputs.own_names
+    if names is not None:
+        return data if tuple(names) == data.class_names else _by_names(data, outputs, tuple(names))
+    return _by_folders(data, outputs) if data.sorted_classes else _by_labels(data, outputs)
+
+
+def _are_plain(data: Samples) -> bool:
+    """Whether labels came as numbers, and the classes have no other names."""
+    return not data.sorted_classes and list(data.class_names) == [
+        str(k) for k in range(len(data.class_names))
+    ]
+
+
+def _by_names(data: Samples, outputs: Outputs, names: Sequence[str]) -> Samples:
+    found = matched(data.class_names, names)
+    missing = [name for name in data.class_names if name not in found]
+    if not missing:
+        respelt = [name for name, place in found.items() if names[place] != name]
+        if respelt:
+            other = clean_label(f"{respelt[0]} is {names[found[respelt[0]]]}", 120)
+            say(
+                f"note: {len(respelt)} classes of {data.name} are spelt otherwise in the checkpoint: {other}, ..."
+            )
+        return _renumbered(
+            data, outputs, {**dict(zip(names, range(len(names)), strict=True)), **found}, "the checkpoint"
+        )
+    if data.sorted_classes:
+        return _of_folders_without_names(data, outputs, names, missing)
+    moved = [name for name, place in found.items() if data.class_names[place : place + 1] != (name,)]
+    if moved or len(data.class_names) > outputs.count:
+        raise missing_from("the checkpoint", missing)
+    say(
+        f"note: the checkpoint names {len(missing)} classes of {data.name} otherwise: {_pair(missing[0], data, names)}"
+    )
+    return data.with_classes(tuple(names), range(len(data.class_names)))
+
+
+def _pair(name: str, data: Samples, names: Sequence[str]) -> str:
+    return clean_label(f"{name} is {names[data.class_names.index(name)]}", 120)
+
+
+def _of_folders_without_names(
+    data: Samples, outputs: Outputs, names: Sequence[str], missing: Sequence[str]
+) -> Samples:
+    """Folders that are ImageNet's or numbers, of a model whose outputs have names of another kind."""
+    if are_synsets(data.class_names) and outputs.count == IMAGENET and are_imagenets(names):
+        return _renumbered(data, outputs, _places(imagenet_synsets()), "ImageNet")
+    if are_numbers(data.class_names, outputs.count):
+        say(
+            f"note: the folders of {data.name} are numbers: class k is output k, {clean_label(names[0])} the first"
+        )
+        return _renumbered(data, outputs, {name: int(name) for name in data.class_names}, data.name, names)
+    listed = clean_label(", ".join(missing[:5]), 200)
     raise InputError(
-        f"the checkpoint has {outputs} classes but {data.name} has {len(data.class_names)}; pass --data for the data "
-        "it was trained on, or say which output each class is with --class-map FILE (a class name a line)"
+        f"{len(missing)} classes of {data.name} are not among those of the checkpoint: {listed} (it has "
+        f"{clean_label(', '.join(names[:5]), 200)}{', ...' if len(names) > 5 else ''}); rename them, or say which "
+        "output each class is with --class-map FILE (a class name a line)"
     )
 
 
-def imagenet_synsets() -> tuple[str, ...]:
-    """ImageNet's 1,000 folder names in their usual order, that of the alphabet."""
-    from timm.data.imagenet_info import ImageNetInfo
+def _by_labels(data: Samples, outputs: Outputs) -> Samples:
+    """Labels that came as numbers are outputs; the last ones may be missing where classes have no names."""
+    K = len(data.class_names)
+    if outputs.count >= K and _are_plain(data):
+        names = outputs.names or [str(k) for k in range(outputs.count)]
+        return data.with_classes(tuple(names), range(K))
+    return data if outputs.count == K else _of_other_number(data, outputs)
 
-    return tuple(ImageNetInfo("imagenet-1k").label_names())
+
+def _by_folders(data: Samples, outputs: Outputs) -> Samples:
+    """Folders in an order of their names."""
+    if outputs.count == IMAGENET and are_synsets(data.class_names):
+        return _renumbered(data, outputs, _places(imagenet_synsets()), "ImageNet")
+    if len(data.class_names) != outputs.count:
+        return _of_other_number(data, outputs)
+    text, natural = (in_order(data.class_names, sorting) for sorting in SORTINGS)
+    if text == natural:
+        return _sorted(data, outputs, "text")
+    if outputs.count == IMAGENET and are_numbers(data.class_names, IMAGENET):
+        say(f"note: the folders of {data.name} are numbers: class k is output k")
+        return _sorted(data, outputs, "natural")
+    sorting = SORTED_BY.get(outputs.format or "")
+    if sorting is None:
+        first = next(k for k in range(len(text)) if text[k] != natural[k])
+        raise InputError(
+            f"the classes of {data.name} have two orders: {_shown(text, first)} ({WHO_SORTS['text']}) or "
+            f"{_shown(natural, first)} ({WHO_SORTS['natural']}), and the checkpoint does not say which its outputs "
+            "have; say --class-order text or --class-order natural"
+        )
+    say(f"note: the classes of {data.name} are in the order of their names: {WHO_SORTS[sorting]}")
+    return _sorted(data, outputs, sorting)
 
 
-def _renumbered(data: Samples, outputs: int, places: dict[str, int], source: str) -> Samples:
+def _shown(names: Sequence[str], first: int) -> str:
+    start = max(first - 1, 0)
+    return clean_label(", ".join(names[start : start + 3]), 80) + (", ..." if start + 3 < len(names) else "")
+
+
+def _of_other_number(data: Samples, outputs: Outputs) -> Samples:
+    raise InputError(
+        f"the checkpoint has {outputs.count} classes but {data.name} has {len(data.class_names)}; pass --data for the "
+        "data it was trained on, or say which output each class is with --class-map FILE (a class name a line)"
+    )
+
+
+def _sorted(data: Samples, outputs: Outputs, sorting: str) -> Samples:
+    if len(data.class_names) != outputs.count:
+        return _of_other_number(data, outputs)
+    return _renumbered(data, outputs, _places(in_order(data.class_names, sorting)), data.name)
+
+
+def _places(names: Sequence[str]) -> dict[str, int]:
+    return {name: k for k, name in enumerate(names)}
+
+
+def _renumbered(
+    data: Samples,
+    outputs: Outputs,
+    places: Mapping[str, int],
+    source: str,
+    called: Sequence[str] | None = None,
+) -> Samples:
+    """called: the names of the outputs, where they are not those of the data."""
     missing = [name for name in data.class_names if name not in places]
     if missing:
-        raise InputError(f"{source} does not say which output the class {missing[0]!r} is; add it")
+        raise missing_from(source, missing)
     order = [places[name] for name in data.class_names]
-    if len(set(order)) != len(order) or not all(0 <= place < outputs for place in order):
-        raise InputError(f"expected a different output from 0 to {outputs - 1} for every class in {source}")
-    named = {place: name for name, place in places.items()}
-    return data.with_classes(tuple(named.get(k, f"class {k}") for k in range(outputs)), order)
-
-
-def _order_in(file: Path, data: Samples, outputs: int) -> dict[str, int]:
-    lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
-    if lines and all(re.fullmatch(r"\d+", line) for line in lines):
-        # Line k is the class, in the order of the data, that output k stands for.
-        known = [int(line) for line in lines]
-        if max(known) >= len(data.class_names) or len(known) != outputs:
-            raise InputError(
-                f"expected {outputs} numbers below {len(data.class_names)} in {file}, a line each"
-            )
-        return {data.class_names[label]: output for output, label in enumerate(known)}
-    pairs = [re.fullmatch(r"(\S.*?)[\t, ]+(\d+)", line) for line in lines]
-    if lines and all(pairs):
-        return _order_of_files([(pair[1], int(pair[2])) for pair in pairs if pair], data, file)
-    return {line.split(maxsplit=1)[0] if line.split()[0] in data.class_names else line: k
-            for k, line in enumerate(lines)}  # fmt: skip
-
-
-def _order_of_files(pairs: list[tuple[str, int]], data: Samples, file: Path) -> dict[str, int]:
-    """Outputs of classes, from those of their files: by a folder in the path, or by the file's name in the data."""
-    owners = {
-        Path(data.called(id_)).name: data.class_names[label] for id_, label in enumerate(data.labels.tolist())
-    }
-    found: dict[str, int] = {}
-    for path, output in pairs:
-        parts = [part for part in Path(path).parts if part in data.class_names]
-        name = parts[0] if parts else owners.get(Path(path).name)
-        if name is not None and found.setdefault(name, output) != output:
-            raise InputError(
-                f"{file} gives files of the class {name!r} different outputs; it is no map of classes"
-            )
-    return found
+    if len(set(order)) != len(order) or not all(0 <= place < outputs.count for place in order):
+        raise InputError(
+            f"expected a different output from 0 to {outputs.count - 1} for every class in {source}; say the order "
+            "with --class-map FILE (a class name a line)"
+        )
+    named = {place: name for name, place in places.items()} | dict(zip(order, data.class_names, strict=True))
+    names = called or [named.get(k, f"class {k}") for k in range(outputs.count)]
+    return data.with_classes(tuple(names), order)

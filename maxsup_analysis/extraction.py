@@ -3,11 +3,12 @@
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 
 import torch
 
+from maxsup_analysis.class_fit import Confusions
 from maxsup_analysis.datasets import Samples
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import SHARD, Batch, Skipped
@@ -45,6 +46,7 @@ class Tally:
     rows: int = 0
     right: int = 0
     rotated: int = 0
+    confusions: Confusions = field(default_factory=Confusions)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,10 @@ class Extractor:
         ids = batched.fetched.ids
         labels = self.data.labels[ids]
         tally.rows += len(ids)
-        tally.right += int((batched.logits.argmax(1) == labels).sum()) if len(ids) else 0
+        if len(ids):
+            predicted = batched.logits.argmax(1)
+            tally.right += int((predicted == labels).sum())
+            tally.confusions.add(labels, predicted)
         tally.rotated += batched.fetched.rotated
         return Batch(ids, labels, batched.features, batched.logits)
 

@@ -44,6 +44,13 @@ def features(
             help="Which output each class is: a class name or a number a line, or `path output` lines."
         ),
     ] = None,
+    class_order: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="text|natural",
+            help="Outputs are the classes by name: as text (torchvision) or as timm sorts.",
+        ),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option("--image-size", "--img-size", help="Pixels the model sees.")
     ] = None,
@@ -108,6 +115,7 @@ def features(
         use_ema=use_ema,
         weights_key=weights_key,
         class_map=class_map,
+        class_order=class_order,
         expect_sha256=expect_sha256,
         precision=Precision(amp, tf32, deterministic, compile_model),
         storage=Storage(dtype, logits, skip=on_error == "skip"),

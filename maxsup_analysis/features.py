@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from maxsup_analysis.checkpoints import Checkpoint, open_checkpoint
-from maxsup_analysis.class_order import in_the_order_of
+from maxsup_analysis.class_order import Outputs, in_the_order_of
 from maxsup_analysis.classifiers import Classifier, ModelChoice, classifier_of, probe_of
 from maxsup_analysis.datasets import LabelledImages, Samples, open_data, stated_data, stated_split
 from maxsup_analysis.datasets.splits import WHOLE
@@ -35,13 +35,16 @@ MOST_WORKERS = 8
 # Below this many images, starting processes takes longer than decoding.
 FEW_IMAGES = 512
 ROOM = 1.05
+# Of two classes, twice chance is everything: there, what is this much of chance is near it.
+BELOW_CHANCE = 0.8
 
 
 @dataclass(frozen=True)
 class Extraction:
     """Where features come from, and how; None takes what the checkpoint names, or what suits the machine.
 
-    class_map: a file that says which output each class of the data is.
+    class_map: a file that says which output each class of the data is. class_order: `text` or `natural`, where outputs
+    are the classes of the data in that order of their names.
     batch_size: None for the largest that fits. workers: processes that decode images.
     hash_data: whether the data are the same is told by their contents, not by sizes and times.
     rank: which part of the shards, such as `0/4`; None for what torchrun says, else all.
@@ -57,6 +60,7 @@ class Extraction:
     use_ema: bool | None = None
     weights_key: str | None = None
     class_map: Path | None = None
+    class_order: str | None = None
     expect_sha256: str | None = None
     precision: Precision = field(default_factory=Precision)
     storage: Storage = field(default_factory=Storage)
@@ -154,7 +158,7 @@ def prepared(
     output = with_a_name(output or default_store(with_a_name(checkpoint_path), how, data.split))
     classifier, device = classifier_of(checkpoint, how.model), device_of(how.device, ranks.local)
     classifier = _as_prepared(classifier, data)
-    ordered = in_the_order_of(data, classifier.num_classes, classifier.class_names, how.class_map)
+    ordered = in_the_order_of(data, _outputs_of(checkpoint, classifier, how))
     _require_labels(ordered, classifier)
     key = content_key(classifier, ordered, device, how.precision, how.storage, hash_data=how.hash_data)
     plan = StorePlan(
@@ -172,6 +176,11 @@ def prepared(
         shard=how.storage.shard,
     )
     return Prepared(checkpoint, classifier, ordered, device, ranks, request)
+
+
+def _outputs_of(checkpoint: Checkpoint, classifier: Classifier, how: Extraction) -> Outputs:
+    written_by = checkpoint.inspection.claims.format
+    return Outputs(classifier.num_classes, classifier.class_names, how.class_map, how.class_order, written_by)
 
 
 def _as_prepared(classifier: Classifier, data: Samples) -> Classifier:
@@ -238,7 +247,7 @@ def _run(build: StoreBuild, ready: Prepared, how: Extraction) -> None:
         rows = sum(len(build.request.ids(number)) for number in build.missing)
         meter = Meter(f"features of {ready.checkpoint.name}", rows)
         tally = ready.extractor(forward, how).run(build, meter)
-        for line in _after_running(tally, meter, ready.classifier, resumed=build.found > 0):
+        for line in _after_running(tally, meter, ready, resumed=build.found > 0):
             say(line)
 
 
@@ -271,7 +280,8 @@ def _before_running(ready: Prepared) -> list[str]:
     return [clean_label(line, 400) for line in [*lines, *(f"warning: {text}" for text in found.warnings)]]
 
 
-def _after_running(tally: Tally, meter: Meter, classifier: Classifier, *, resumed: bool) -> list[str]:
+def _after_running(tally: Tally, meter: Meter, ready: Prepared, *, resumed: bool) -> list[str]:
+    classifier = ready.classifier
     lines = [f"{tally.rows:,} rows in {duration(meter.elapsed)}: {meter.summary}"]
     if tally.rotated:
         lines.append(
@@ -282,7 +292,10 @@ def _after_running(tally: Tally, meter: Meter, classifier: Classifier, *, resume
     accuracy, chance = tally.right / tally.rows, 1 / classifier.num_classes
     part = ", those of this run alone" if resumed else ""
     lines.append(f"accuracy {accuracy:.4f} on {tally.rows:,} samples{part}")
-    if accuracy < 2 * chance and classifier.num_classes > 2:
+    fit = tally.confusions.better_order(ready.data.class_names)
+    if fit is not None:
+        lines.append(f"warning: {fit}")
+    elif accuracy < (2 * chance if classifier.num_classes > 2 else BELOW_CHANCE * chance):
         lines.append(
             f"warning: that is near chance ({chance:.4f}). Likely causes: the classes are in another order "
             "(--class-map), images are prepared otherwise (--mean, --std, --resize, --image-size), other weights are "

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maxsup_analysis.class_order import in_the_order_of
+from maxsup_analysis.class_order import Outputs, in_the_order_of
 from maxsup_analysis.datasets import open_data
 from maxsup_analysis.datasets.image_folders import image_folder
 from maxsup_analysis.errors import InputError
@@ -168,5 +168,5 @@ def test_outputs_by_the_names_of_files(tmp_path: Path):
         (tmp_path / "pets" / name).mkdir(parents=True)
         (tmp_path / "pets" / name / f"my {name}.png").write_bytes(encoded(pixels(1)))
     (tmp_path / "map.txt").write_text("my dog.png 0\nmy cat.png 1\n")
-    data = in_the_order_of(open_data(str(tmp_path / "pets"), None), 2, None, tmp_path / "map.txt")
+    data = in_the_order_of(open_data(str(tmp_path / "pets"), None), Outputs(2, file=tmp_path / "map.txt"))
     assert data.class_names == ("dog", "cat") and data.labels.tolist() == [1, 0]
