@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.sums import Sum, added
-from maxsup_analysis.threads import one_torch_thread
+from maxsup_analysis.threads import threaded
 
 T = TypeVar("T")
 TILE = 2**22  # bytes of a float64 matrix; in float32 one or two of them stay in the processor's cache
@@ -94,12 +94,11 @@ class RowBlocks:
         return iter(self.rows)
 
     def map(self, function: Callable[[Rows], T]) -> Iterator[T]:
-        """One after the other."""
-        with one_torch_thread():
-            yield from map(function, self.rows)
+        """By threads where there are several, as blocks of a store are."""
+        return threaded(function, self.rows, threads=None if len(self.rows) > 1 else 1)
 
     def total(self, function: Callable[[Rows], Sum]) -> Sum | None:
-        """One after the other."""
+        """The sum of that, whatever the number of threads."""
         return added(self.map(function))
 
 
