@@ -5,6 +5,7 @@ import errno
 # What the system says where a disk, or the share of it that a user has, is full.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 OUT_OF_RANGE = "squares of the features leave the range of float64; scale them"
+NO_FEATURES = "there are no features, only logits"
 
 
 class InputError(ValueError):

@@ -4,12 +4,13 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.class_averages import ClassAverage, class_averages
-from maxsup_analysis.errors import Undefined
+from maxsup_analysis.errors import NO_FEATURES, Undefined
 from maxsup_analysis.fits import fitted
 from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.influence import Samples, influences
@@ -43,7 +44,7 @@ class Estimate:
     """A value, its standard error, and the influence of every sample on it.
 
     reason: why the value, or else the standard error, is NaN; None where both are numbers.
-    influence: in the order of the rows; None where there is no standard error.
+    influence: in the order of the samples that it comes with; None where there is no standard error.
     """
 
     value: float
@@ -78,6 +79,20 @@ class Estimates(Mapping[str, Estimate]):
     def __len__(self) -> int:
         return len(self.by_name)
 
+    def by_id(self) -> "Estimates":
+        """The same with samples and influences in the order of the ids, whatever that of the rows is."""
+        if self.samples is None or bool((self.samples.ids[1:] > self.samples.ids[:-1]).all()):
+            return self
+        order = np.argsort(self.samples.ids, kind="stable")
+        places = torch.from_numpy(order)
+        moved = {
+            name: item if item.influence is None else replace(item, influence=item.influence[places])
+            for name, item in self.by_name.items()
+        }
+        return replace(
+            self, by_name=moved, samples=Samples(self.samples.ids[order], self.samples.labels[order])
+        )
+
 
 @undisturbed()
 def estimate(
@@ -97,20 +112,24 @@ def estimate(
 def _estimates(
     representation: Representation, every: Sequence[Metric], *, standard_errors: bool
 ) -> Estimates:
-    representation = fitted(representation, {need for metric in every for need in metric.needs})
-    of_classes = [metric for metric in every if isinstance(metric, ClassMetric)]
-    whole = [metric for metric in every if not _is_of_a_part(metric) and metric not in of_classes]
+    seen = [metric for metric in every if metric.is_of_logits or representation.dimensions]
+    by_name = {
+        metric.name: Estimate(math.nan, math.nan, NO_FEATURES) for metric in every if metric not in seen
+    }
+    representation = fitted(representation, {need for metric in seen for need in metric.needs})
+    of_classes = [metric for metric in seen if isinstance(metric, ClassMetric)]
+    whole = [metric for metric in seen if not _is_of_a_part(metric) and metric not in of_classes]
     parts = list(dict.fromkeys(part for metric in whole for part in _parts_of(metric)))
     swept, found = _swept(representation, parts, errors=standard_errors)
     of_parts = dict(zip(parts, swept, strict=True))
-    by_name = {metric.name: _estimated(_put_together(metric, of_parts), found) for metric in whole}
+    by_name |= {metric.name: _estimated(_put_together(metric, of_parts), found) for metric in whole}
     averages = class_averages(representation, of_classes, errors=found is not None) if of_classes else []
     by_name |= {
         metric.name: _estimate_of(one.value, one.influence, one.reason, found)
         for metric, one in zip(of_classes, averages, strict=True)
     }
     for subset in SUBSETS:
-        if chosen := [metric for metric in every if _is_of_a_part(metric) and metric.subset == subset]:
+        if chosen := [metric for metric in seen if _is_of_a_part(metric) and metric.subset == subset]:
             by_name |= _of_a_part(representation, subset, chosen, found)
     return Estimates(
         {metric.name: by_name[metric.name] for metric in every}, found, _left_out(of_classes, averages)

@@ -5,23 +5,21 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
+from maxsup_analysis.array_rows import represent_arrays
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.estimates import Estimate, estimate
+from maxsup_analysis.given import Given
 from maxsup_analysis.influence import Samples
+from maxsup_analysis.logit_checks import remarks_on_logits
 from maxsup_analysis.metrics import METRICS, Metric
 from maxsup_analysis.metrics.groups import chosen
-from maxsup_analysis.representation import Representation, class_numbers, head_of, represent
-from maxsup_analysis.rows import RowBlocks, Rows
+from maxsup_analysis.representation import Representation
 from maxsup_analysis.surroundings import undisturbed
 
 FORMAT = "maxsup-analysis measurements, version 1"
-BLOCK = 4096
-Array = np.ndarray | Tensor
 
 
 @dataclass(frozen=True)
@@ -103,22 +101,25 @@ def not_null(value: float | None) -> float:
 
 @undisturbed()
 def measure(
-    features: Array,
-    labels: Array,
-    logits: Array | None = None,
-    weight: Array | None = None,
-    bias: Array | None = None,
+    features: Given = None,
+    labels: Given = None,
+    logits: Given = None,
+    weight: Given = None,
+    bias: Given = None,
     *,
-    ids: np.ndarray | None = None,
+    ids: Given = None,
     groups: Sequence[str] = (),
 ) -> Measurements:
     """The metrics of N features (N x D) with integer labels (N), each with its standard error.
 
+    features: None for logits alone; what looks at features is then NaN with that reason.
+    labels: numbers, also as whole floats or N x 1; names too where there is no classifier.
+    ids: what samples are known by, whole numbers or text; 0 to N - 1 where none are given.
     groups: which ones, such as "nc" or "all", or metrics by name; the standard ones where none is given.
 
     logits (N x K), weight (K x D) and bias (K) are those of the classifier; what they are needed for is NaN
-    with a reason where they lack. Logits that lack are computed from the head. Arrays or tensors of any
-    floating type; all statistics are float64.
+    with a reason where they lack. Logits that lack are computed from the head. Arrays, tensors, data frames or lists
+    of any floating type; all statistics are float64.
 
     Raises InputError where shapes do not fit, labels are out of range or a number is not finite.
 
@@ -136,62 +137,6 @@ def measure(
 
 
 @undisturbed()
-def represent_arrays(
-    features: Array,
-    labels: Array,
-    logits: Array | None = None,
-    weight: Array | None = None,
-    bias: Array | None = None,
-    *,
-    ids: np.ndarray | None = None,
-    class_names: tuple[str, ...] | None = None,
-) -> Representation:
-    """A representation of arrays in memory; see `measure`."""
-    x, y, z, w, b = (
-        None if a is None else torch.as_tensor(a) for a in (features, labels, logits, weight, bias)
-    )
-    assert x is not None and y is not None
-    require_shapes(x, y, z, w, b, ids)
-    rows = Rows(
-        np.arange(len(y)) if ids is None else np.asarray(ids),
-        y.long(),
-        x,
-        z if z is None or z.is_floating_point() else z.double(),
-    )
-    head = head_of(w, b)
-    K = next((len(a) for a in (w, class_names) if a is not None), None)
-    K = K or (z.shape[1] if z is not None else int(y.max()) + 1 if len(y) else 1)
-    return represent(RowBlocks(_blocks(rows)), class_names=class_names or class_numbers(K), head=head)
-
-
-def require_shapes(
-    features: Tensor,
-    labels: Tensor,
-    logits: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    ids: np.ndarray | None,
-) -> None:
-    """Raise InputError where the arrays do not belong together."""
-    if features.ndim != 2 or not features.is_floating_point():
-        _refuse("features", "N x D floating-point numbers", features)
-    N, D = features.shape
-    if labels.shape != (N,) or labels.is_floating_point() or labels.is_complex():
-        _refuse("labels", f"{N} integers, one a row of features", labels)
-    if ids is not None and np.shape(ids) != (N,):
-        raise InputError(f"expected {N} ids, one a row of features, got shape {np.shape(ids)}")
-    if ids is not None and len(np.unique(ids)) != N:
-        raise InputError(f"expected {N} different ids, got {len(np.unique(ids))}; an id names one sample")
-    if weight is not None and (weight.ndim != 2 or weight.shape[1] != D):
-        _refuse("weight", f"K x {D}, a column for each of the {D} features", weight)
-    K = len(weight) if weight is not None else None
-    if bias is not None and (weight is None or bias.shape != (K,)):
-        _refuse("bias", f"{K} numbers, one a row of weight", bias)
-    if logits is not None and (logits.ndim != 2 or len(logits) != N or K not in (None, logits.shape[1])):
-        _refuse("logits", f"{N} x {K or 'K'}, a row a sample and a column a class", logits)
-
-
-@undisturbed()
 def measure_representation(
     representation: Representation,
     *,
@@ -201,7 +146,7 @@ def measure_representation(
 ) -> Measurements:
     """The standard metrics of a representation, or others; see `measure`."""
     every = chosen(()) if metrics is None else metrics
-    estimates = estimate(representation, every, standard_errors=standard_errors)
+    estimates = estimate(representation, every, standard_errors=standard_errors).by_id()
     return Measurements(
         estimates=estimates.by_name,
         size={
@@ -217,6 +162,11 @@ def measure_representation(
 
 def remarks(representation: Representation) -> tuple[str, ...]:
     """What the data leave out or limit, one sentence each."""
+    of_geometry = _remarks_on_features(representation) if representation.dimensions else ()
+    return (*of_geometry, *remarks_on_logits(representation))
+
+
+def _remarks_on_features(representation: Representation) -> tuple[str, ...]:
     features, directions = representation.means.features, representation.means.directions
     K, D = len(representation.occupied), representation.dimensions
     found = []
@@ -246,13 +196,3 @@ def remarks(representation: Representation) -> tuple[str, ...]:
 def _named(representation: Representation, chosen: Tensor) -> str:
     names = [representation.class_names[k] for k in chosen.nonzero()[:, 0].tolist()]
     return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _blocks(rows: Rows) -> tuple[Rows, ...]:
-    """Blocks of bounded size, so that no step needs more than a block's worth of scratch memory."""
-    return tuple(rows.part(slice(start, start + BLOCK)) for start in range(0, len(rows), BLOCK))
-
-
-def _refuse(name: str, expected: str, got: Tensor) -> None:
-    kind = str(got.dtype).removeprefix("torch.")
-    raise InputError(f"expected {name} to be {expected}, got shape {tuple(got.shape)} of {kind}")

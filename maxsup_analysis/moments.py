@@ -347,7 +347,7 @@ def directions_of(
 
 def _scaled(points: Float64[Tensor, "B D"]) -> tuple[Float64[Tensor, "B 1"], Float64[Tensor, "B D"]]:
     """The largest entry of each point, and the point divided by it, whose squares neither overflow nor vanish."""
-    largest = points.abs().amax(1, keepdim=True)
+    largest = points.abs().amax(1, keepdim=True) if points.shape[1] else points.new_zeros(len(points), 1)
     return largest, points / torch.where(largest > 0, largest, 1)
 
 

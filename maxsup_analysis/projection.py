@@ -1,5 +1,6 @@
 """Two coordinates for each sample: the plane of three classes, and UMAP."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.halves import drawn_ids
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import all_rows
 from maxsup_analysis.surroundings import torch_threads, undisturbed
@@ -82,9 +84,9 @@ def _first_smallest(distances: Float64[Tensor, " P"]) -> int:
     return int(first_largest(-distances[None], ROUNDED * distances.amin()[None]))
 
 
-def same_samples(N: int, count: int, seed: int) -> Int64[Tensor, " M"]:
-    """Which of N samples to draw, in order: the same for every checkpoint."""
-    chosen = np.random.default_rng(seed).permutation(N)[:count]
+def same_samples(ids: np.ndarray, count: int, seed: int) -> Int64[Tensor, " M"]:
+    """The places of the samples to draw, in order: by their ids alone, so the same samples of every checkpoint."""
+    chosen = np.argsort(drawn_ids(ids, seed), kind="stable")[:count]
     return torch.from_numpy(np.sort(chosen))
 
 
@@ -100,12 +102,22 @@ def umap_coordinates(features: Float64[Tensor, "M D"], *, seed: int) -> Float64[
         from sklearn.decomposition import PCA
         from umap import UMAP
 
-        points = features.numpy()
+        points = _of_ordinary_size(features).numpy()
         if min(points.shape) > PCA_DIMENSIONS:
             points = PCA(PCA_DIMENSIONS, svd_solver="full").fit_transform(points)
         neighbours = min(15, len(points) - 1)
         coordinates = UMAP(n_neighbors=neighbours, random_state=seed, n_jobs=1).fit_transform(points)
     return torch.from_numpy(np.asarray(coordinates, dtype=np.float64))
+
+
+def _of_ordinary_size(features: Float64[Tensor, "M D"]) -> Float64[Tensor, "M D"]:
+    """Features about their mean, divided by the power of two next to the largest: UMAP computes in float32.
+
+    Distances keep their proportions, and features of an ordinary size all of their digits.
+    """
+    centred = features - features.mean(0)
+    _, exponent = math.frexp(float(centred.abs().max()))
+    return torch.ldexp(centred, torch.tensor(-exponent))
 
 
 def require_three(representation: Representation, classes: Sequence[int]) -> None:

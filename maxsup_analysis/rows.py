@@ -126,15 +126,17 @@ def runs(labels: Int64[Tensor, " B"]) -> Iterator[tuple[int, int, int]]:
 
 
 def all_rows(blocks: Iterable[Rows]) -> Rows:
-    """One block of them all in float64, for figures that look at every sample."""
+    """One block of them all in float64, in the order of their ids, for figures that look at every sample."""
     parts = list(blocks)
     logits = [rows.logits.double() for rows in parts if rows.logits is not None]
-    return Rows(
+    rows = Rows(
         np.concatenate([rows.ids for rows in parts]),
         torch.cat([rows.labels for rows in parts]),
         torch.cat([rows.features.double() for rows in parts]),
         torch.cat(logits) if len(logits) == len(parts) else None,
     )
+    order = np.argsort(rows.ids, kind="stable")
+    return rows if (order[1:] > order[:-1]).all() else rows.take(torch.from_numpy(order))
 
 
 def require_finite(rows: Rows) -> None:

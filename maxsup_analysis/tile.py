@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from maxsup_analysis.errors import OUT_OF_RANGE, Undefined
+from maxsup_analysis.errors import NO_FEATURES, OUT_OF_RANGE, Undefined
 from maxsup_analysis.halves import is_held_out
 from maxsup_analysis.lazy import Remembering, lazy
 from maxsup_analysis.moments import are_ordinary, directions_of, lengths_of
@@ -44,9 +44,15 @@ class Tile(Remembering):
         """The true classes."""
         return self.rows.labels
 
-    @lazy
+    @property
     def features(self) -> Float64[Tensor, "B D"]:
-        """Penultimate features."""
+        """Penultimate features; raises Undefined where there are logits alone."""
+        if self.rows.features.shape[1] == 0:
+            raise Undefined(NO_FEATURES)
+        return self._points
+
+    @lazy
+    def _points(self) -> Float64[Tensor, "B D"]:
         return self.rows.features.double()
 
     @lazy
@@ -204,7 +210,7 @@ class Tile(Remembering):
     @lazy
     def deviations(self) -> Float64[Tensor, "B D"]:
         """Features minus the mean of their class."""
-        return self.representation.means.features.deviations(self.features, self.labels)
+        return self.representation.means.features.deviations(self._points, self.labels)
 
     @lazy
     def product_features(self) -> Float[Tensor, "B D"]:

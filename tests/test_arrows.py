@@ -19,7 +19,9 @@ ARROWS = {
         "sums": "",
         "lazy": "",
         "span": "lazy",
-        "halves": "",
+        "identity": "errors",
+        "halves": "identity",
+        "given": "errors",
         "symmetric": "",
         "pairs": "lazy",
         "moments": "lazy pairs span",
@@ -48,14 +50,17 @@ ARROWS = {
         "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
         "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
         "subsets surroundings wanted",
-        "measurements": "errors estimates influence metrics representation rows surroundings",
+        "array_rows": "errors given identity representation rows surroundings",
+        "logit_checks": "representation rows",
+        "measurements": "array_rows errors estimates given influence logit_checks metrics "
+        "representation rows surroundings",
         "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows surroundings table "
         "tile ties",
         "contrasts": "estimates influence surroundings",
         "effects": "contrasts errors estimates influence",
         "comparison": "contrasts errors measurements metrics surroundings",
         "probe": "errors estimates surroundings",
-        "projection": "errors representation rows surroundings ties",
+        "projection": "errors halves representation rows surroundings ties",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
         "representation rows surroundings table",
         "report": "comparison contrasts errors estimates labels leftovers losses measurements metrics report rounding",
@@ -138,11 +143,12 @@ ARROWS = {
     }.items()
 }
 CORE = (
-    "losses", "sums", "surroundings", "ties", "threads", "lazy", "symmetric", "span", "halves", "pairs", "moments",
-    "rows", "representation", "tile", "metrics", "held_out", "fits", "class_rows", "class_columns",
-    "class_spectrum", "class_averages", "subsets", "matching", "wanted", "span_sums", "gathering", "spectra",
-    "linearisation", "moment_shares", "influence", "estimates", "measurements", "breakdown", "contrasts", "effects",
-    "comparison", "probe", "rounding", "projection", "figures",
+    "losses", "sums", "surroundings", "ties", "threads", "lazy", "symmetric", "span", "identity", "given", "halves",
+    "pairs", "moments", "rows", "representation", "tile", "metrics", "held_out", "fits", "class_rows",
+    "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted", "span_sums",
+    "gathering", "spectra", "linearisation", "moment_shares", "influence", "estimates", "array_rows",
+    "logit_checks", "measurements", "breakdown", "contrasts", "effects", "comparison", "probe", "rounding",
+    "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

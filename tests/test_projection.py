@@ -57,8 +57,29 @@ def test_the_closest_classes_are_chosen():
 
 
 def test_the_same_samples_are_chosen_each_time():
-    assert torch.equal(same_samples(100, 10, 3), same_samples(100, 10, 3))
-    assert same_samples(5, 10, 0).tolist() == [0, 1, 2, 3, 4]
+    assert torch.equal(same_samples(np.arange(100), 10, 3), same_samples(np.arange(100), 10, 3))
+    assert same_samples(np.arange(5), 10, 0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_samples_are_drawn_by_what_they_are_known_by():
+    ids = np.arange(100) * 3
+    order = np.random.default_rng(0).permutation(100)
+    drawn = {int(number) for number in ids[same_samples(ids, 10, 3)]}
+    assert {int(number) for number in ids[order][same_samples(ids[order].astype(float), 10, 3)]} == drawn
+    assert {int(number) for number in ids[same_samples(ids, 20, 3)]} > drawn
+    assert {int(number) for number in ids[same_samples(ids, 10, 4)]} != drawn
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
+def test_umap_does_not_depend_on_the_unit(scale: float):
+    features = torch.randn(40, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    power = 2.0 ** round(np.log2(scale))
+    assert torch.equal(umap_coordinates(features * power, seed=1), umap_coordinates(features, seed=1))
+    assert umap_coordinates(features * scale, seed=1).isfinite().all()
+
+
+def test_umap_of_one_point_many_times_is_finite():
+    assert umap_coordinates(torch.full((20, 3), 1e9, dtype=torch.float64), seed=1).isfinite().all()
 
 
 def test_umap_leaves_the_number_of_threads_as_it_was():

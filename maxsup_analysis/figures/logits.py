@@ -42,7 +42,7 @@ def without_logits(name: str) -> InputError:
 
 def _logits(name: str, representation: Representation, options: FigureOptions) -> np.ndarray:
     rows = all_rows(representation.blocks)
-    chosen = same_samples(len(rows.labels), options.max_samples, options.seed)
+    chosen = same_samples(rows.ids, options.max_samples, options.seed)
     if rows.logits is not None:
         return rows.logits[chosen].numpy()
     if representation.head is None:

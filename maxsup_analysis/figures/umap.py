@@ -32,7 +32,7 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
         figure, axes = panels(len(representations), height=2.4)
         for ax, (name, representation) in zip(axes, representations.items(), strict=True):
             rows = all_rows(representation.blocks)
-            chosen = same_samples(len(rows.labels), options.max_samples, options.seed)
+            chosen = same_samples(rows.ids, options.max_samples, options.seed)
             coordinates = umap_coordinates(rows.features[chosen], seed=options.seed)
             _panel(ax, coordinates, rows.labels[chosen], occupied, colours)
             ax.set_title(clean_label(name, 24))

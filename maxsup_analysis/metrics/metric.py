@@ -20,6 +20,8 @@ SUBSETS: dict[Subset, str] = {
     "wrong": "wrongly classified samples",
 }
 METRICS: "Table[Metric]" = Table("metric")
+# What is fitted to logits; all else that metrics need is made of features.
+FITTED: tuple[Need, ...] = ("temperature", "power")
 MOST_TOTALS = 64  # of a metric whose contributions are kept
 
 
@@ -58,6 +60,11 @@ class Metric:
         """Whether it looks at the features of single samples, not at their logits alone."""
         return "features" in self.needs
 
+    @property
+    def is_of_logits(self) -> bool:
+        """Whether logits and labels are all that it looks at."""
+        return False
+
 
 @dataclass(frozen=True)
 class MomentMetric(Metric):
@@ -83,6 +90,11 @@ class SampleMetric(Metric):
     columns: Contributions | None = None
     width: int = MOST_TOTALS
 
+    @property
+    def is_of_logits(self) -> bool:
+        """Whether logits and labels are all that it looks at."""
+        return set(self.needs) <= set(FITTED)
+
 
 @dataclass(frozen=True)
 class QuotientMetric(Metric):
@@ -106,6 +118,11 @@ class OrderMetric(Metric):
 
     columns: Callable[[Tile], Tensor]
     value: Callable[[Tensor, Tensor], Tensor]
+
+    @property
+    def is_of_logits(self) -> bool:
+        """Whether logits and labels are all that it looks at."""
+        return set(self.needs) <= set(FITTED)
 
 
 @dataclass(frozen=True)
