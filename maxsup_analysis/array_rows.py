@@ -30,6 +30,8 @@ def represent_arrays(
     """A representation of arrays in memory; see `measure`. Without features it has no dimensions."""
     if labels is None:
         raise InputError("expected labels, one a sample, got none; give the class of each sample")
+    if class_names is not None and not class_names:
+        raise InputError("expected a name for each class, got no class_names; give them, or leave them out")
     given = class_labels(labels)
     y, z = given.numbers, None if logits is None else numbers("logits", logits)
     x = _features(features, z, weight, len(y))
@@ -63,7 +65,11 @@ def require_shapes(
     if weight is not None and (weight.ndim != 2 or weight.shape[1] != D):
         _refuse("weight", f"K x {D}, a column for each of the {D} features", weight)
     K = len(weight) if weight is not None else None
-    if bias is not None and (weight is None or bias.shape != (K,)):
+    if bias is not None and weight is None:
+        raise InputError(
+            "expected the weight of the head beside its bias, got none; give both, or leave bias out"
+        )
+    if bias is not None and bias.shape != (K,):
         _refuse("bias", f"{K} numbers, one a row of weight", bias)
     if logits is not None and (logits.ndim != 2 or len(logits) != N or K not in (None, logits.shape[1])):
         _refuse("logits", f"{N} x {K or 'K'}, a row a sample and a column a class", logits)
@@ -103,6 +109,8 @@ def _class_count(labels: Tensor, logits: Tensor | None, weight: Tensor | None) -
     if weight is not None:
         return len(weight)
     if logits is not None:
+        if logits.shape[1] == 0:
+            raise InputError("expected logits of one class or more, got N x 0; give a column a class")
         return logits.shape[1]
     most = max(MOST_CLASSES, len(labels))
     largest = int(labels.max()) if len(labels) else 0

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from maxsup_analysis.array_rows import represent_arrays
 from maxsup_analysis.checkpoints import load_tensors
 from maxsup_analysis.containers import Contents, Node, Object, StoredTensor, read
 from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.measurements import represent_arrays
+from maxsup_analysis.identity import canonical_ids
+from maxsup_analysis.labels import well_formed
 from maxsup_analysis.representation import Representation
 
 REQUIRED = ("features", "labels")
@@ -48,9 +50,10 @@ def holds_arrays(contents: Contents) -> bool:
 
 
 def read_arrays(path: Path, contents: Contents | None = None) -> Representation:
-    """A file with features (N x D), labels (N), and optionally logits, weight, bias, ids and class_names."""
-    held = arrays_in(path, contents)
-    assert held.features is not None
+    """A file with features (N x D) or logits, labels (N), and optionally weight, bias, ids and class_names."""
+    held = arrays_in(path, contents, required=("labels",))
+    if held.features is None and held.logits is None:
+        raise InputError(f"expected features, or logits at least, in {path}, got neither; add features")
     require_names(held.class_names, held.classes, str(path))
     return represent_arrays(
         held.features,
@@ -78,7 +81,7 @@ def arrays_in(path: Path, contents: Contents | None = None, required: tuple[str,
     return Arrays(
         **{name: tensors.get(name) for name in ("features", "logits", "weight", "bias")},
         labels=tensors["labels"],
-        ids=None if ids is None else np.asarray(ids),
+        ids=None if ids is None else canonical_ids(ids),
         class_names=names_of(text.get("class_names", tensors.get("class_names")), str(path)),
         sha256=sha256,
     )
@@ -119,4 +122,4 @@ def names_of(names: np.ndarray | Tensor | None, where: str) -> tuple[str, ...] |
         raise InputError(
             f"expected class_names in {where} to be one text a class, got other; save np.array(names)"
         )
-    return tuple(names.tolist())
+    return tuple(map(well_formed, names.tolist()))

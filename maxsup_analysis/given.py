@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import well_formed
 
 # A list, an array, a tensor or a data frame.
 Given = Any
@@ -84,6 +85,7 @@ def _named(labels: np.ndarray) -> Labels:
         value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in labels.tolist()
     ]
     if all(isinstance(value, str) for value in values):
+        values = list(map(well_formed, values))
         names = sorted(set(values))
         place = {name: number for number, name in enumerate(names)}
         return Labels(torch.tensor([place[value] for value in values], dtype=torch.long), tuple(names))
@@ -102,7 +104,8 @@ def _tensor(name: str, given: Given) -> Tensor:
             f"expected {name} as a dense tensor with its numbers, got {_layout(given)}; give {name}.to_dense(), "
             "or the numbers themselves"
         )
-    return given.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    plain = given.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    return _from_array(name, plain.numpy()) if plain.dtype == torch.uint64 else plain
 
 
 def _array(name: str, given: Given) -> np.ndarray:
@@ -145,7 +148,7 @@ def _floats(array: np.ndarray) -> np.ndarray:
 
 def _unsigned(array: np.ndarray) -> np.ndarray:
     if array.size and array.max() >= 2**63:
-        raise InputError(f"expected whole numbers below 2^63, got {array.max()}; check the array")
+        raise InputError(f"expected whole numbers below 2^63, got {int(array.max())}; check the array")
     return array.astype(np.int64)
 
 

@@ -25,6 +25,16 @@ def clean_label(text: str, limit: int = LIMIT) -> str:
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
+def well_formed(text: str) -> str:
+    """The text with what no encoding can write, a half of a pair of surrogates, marked as missing.
+
+    Example:
+        >>> well_formed("cat" + chr(0xD800)) == "cat" + chr(0xFFFD)
+        True
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def clean_file_name(text: str, others: str = "", limit: int = LIMIT) -> str:
     """The text as a part of a file name: letters, digits, `-`, `_`, and others where they are named.
 

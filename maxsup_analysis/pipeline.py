@@ -100,6 +100,10 @@ def measure_source(
 
 def break_down(source: Source, by: str) -> Breakdown:
     """The table of a source by class, or by decile of confidence."""
+    if source.representation.dimensions == 0:
+        raise InputError(
+            f"expected features for --by {by}, got logits alone in {source.path}; measure it without --by"
+        )
     return BREAKDOWNS[by](source.representation)
 
 

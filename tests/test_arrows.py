@@ -21,7 +21,7 @@ ARROWS = {
         "span": "lazy",
         "identity": "errors",
         "halves": "identity",
-        "given": "errors",
+        "given": "errors labels",
         "symmetric": "",
         "pairs": "lazy",
         "moments": "lazy pairs span",
@@ -106,9 +106,9 @@ ARROWS = {
         "class_maps": "datasets errors labels progress",
         "class_order": "class_maps datasets errors labels name_orders progress",
         "class_fit": "name_orders",
-        "feature_store": "arrays errors feature_store files leftovers measurements ranks representation rows sweeps "
-        "version",
-        "arrays": "checkpoints containers errors measurements representation",
+        "feature_store": "array_rows arrays errors feature_store files given identity leftovers ranks representation "
+        "rows sweeps version",
+        "arrays": "array_rows checkpoints containers errors identity labels representation",
         "ranks": "errors",
         "forward": "classifiers datasets errors heads progress representation taps",
         "loading": "datasets errors progress",

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from maxsup_analysis.array_rows import require_shapes
 from maxsup_analysis.arrays import Arrays, arrays_in, require_names
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store.content_key import ContentKey
@@ -18,7 +19,8 @@ from maxsup_analysis.feature_store.shards import SHARD, Batch
 from maxsup_analysis.feature_store.store import FeatureStore
 from maxsup_analysis.feature_store.writing import StorePlan, write_store
 from maxsup_analysis.files import require_absent
-from maxsup_analysis.measurements import require_shapes
+from maxsup_analysis.given import class_labels
+from maxsup_analysis.identity import canonical_ids
 from maxsup_analysis.representation import Head, class_numbers, head_of
 from maxsup_analysis.rows import Rows, require_finite, require_labels
 from maxsup_analysis.version import __version__
@@ -115,11 +117,12 @@ def _of_arrays(arrays: Arrays, path: Path, beside: Mapping[str, str]) -> _Held:
     features, logits = arrays.features, arrays.logits
     if features is None:
         raise InputError(f"expected features, or logits at least, in {path}, got neither; add features")
-    require_shapes(features, arrays.labels, logits, arrays.weight, arrays.bias, arrays.ids)
+    labels = class_labels(arrays.labels).numbers
+    require_shapes(features, labels, logits, arrays.weight, arrays.bias, arrays.ids)
     return _Held(
         format=path.suffix.removeprefix("."),
         sha256=arrays.sha256,
-        labels=arrays.labels.long(),
+        labels=labels,
         ids=_numbers(arrays, path),
         blocks=tuple(zip(features.split(SHARD), _split(logits), strict=False)),
         logits_only=logits_only,
@@ -138,11 +141,12 @@ def _numbers(arrays: Arrays, path: Path) -> Int64[Tensor, " N"]:
     """The ids as integers; positions where there are none."""
     if arrays.ids is None:
         return torch.arange(len(arrays.labels))
-    if arrays.ids.dtype.kind not in "iu":
+    ids = canonical_ids(arrays.ids)
+    if ids.dtype != "int64":
         raise InputError(
-            f"expected integers as ids in {path}, got {arrays.ids.dtype}; number the samples, or leave out the ids"
+            f"expected integers of 64 bits as ids in {path}, got {ids.dtype}; number the samples, or leave out the ids"
         )
-    return torch.from_numpy(arrays.ids.astype("int64"))
+    return torch.from_numpy(ids)
 
 
 def _of_parquet(path: Path) -> _Held:
