@@ -144,7 +144,7 @@ def _numbers(arrays: Arrays, path: Path) -> Int64[Tensor, " N"]:
     ids = canonical_ids(arrays.ids)
     if ids.dtype != "int64":
         raise InputError(
-            f"expected integers of 64 bits as ids in {path}, got {ids.dtype}; number the samples, or leave out the ids"
+            f"expected integers as ids in {path}, got {ids.dtype}; number the samples, or leave out the ids"
         )
     return torch.from_numpy(ids)
 

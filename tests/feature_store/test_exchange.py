@@ -302,8 +302,8 @@ WRONG = {
         r"expected labels to be 6 integers, one a row of features, got shape \(2,\) of int64",
     ),
     "labels_floats": (
-        arrays(labels=torch.zeros(6)),
-        r"expected (labels to be 6 integers, one a row of features|integers as the column labels)",
+        arrays(labels=torch.arange(6) / 7),
+        r"expected (labels as integers, got 0.14.* in row 1|integers as the column labels)",
     ),
     "features_flat": (
         arrays(features=torch.zeros(6)),
@@ -319,7 +319,7 @@ WRONG = {
     ),
     "ids_floats": (
         arrays(ids=torch.arange(6) / 7),
-        r"expected integers as (ids in .*, got float32; number the samples, or leave out the ids|the column ids)",
+        r"expected integers as (ids in .*, got float64; number the samples, or leave out the ids|the column ids)",
     ),
     "logits_short": (
         arrays(logits=torch.zeros(5, 3)),
