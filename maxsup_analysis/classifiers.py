@@ -96,7 +96,10 @@ def classifier_of(checkpoint: Checkpoint, choice: ModelChoice | None = None) -> 
     try:
         head = _head(module, probe, choice.layer)
         outputs = head.weights.weight.shape[0] if head else _outputs(module, probe)
-    except RuntimeError as reason:
+    except InputError:
+        raise
+    # What networks raise for images of a size that is not theirs.
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as reason:
         raise InputError(_not_taken(name, preprocessing, reason)) from reason
     classes = found.claims.classes
     if classes is not None and len(classes) != outputs:

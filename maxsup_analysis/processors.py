@@ -281,4 +281,6 @@ def _by_channel(said: _Fields, name: str, default: tuple[float, ...], channels: 
     stated = said.fields.get(name)
     parts = stated.parts(channels) if stated and stated.is_list else (stated,) if stated else ()
     values = tuple(part.real(-1e6, 1e6) for part in parts) if stated else default
+    if len(values) not in (1, channels):
+        raise said.refused(f"has {len(values)} numbers in {name}, for {channels} channels")
     return values * channels if len(values) == 1 else values
