@@ -68,9 +68,15 @@ def confined(folder: Path, name: str) -> Path:
     if len(name) > 1000:
         raise InputError(f"its index names a file of {len(name):,} characters")
     path = folder / name
-    inside = path.resolve().is_relative_to(folder.resolve())
+    inside = any(path.resolve().is_relative_to(place) for place in _own_places(folder))
     if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name or not inside:
         raise InputError(f"its index names a file outside of the folder ({name[:80]!r})")
     if not path.is_file():
         raise InputError(f"its index names {name[:80]!r}, which is not there; copy the whole folder")
     return path
+
+
+def _own_places(folder: Path) -> tuple[Path, ...]:
+    """Where the files of a folder may lie: in it; of a snapshot in Hugging Face's cache in `blobs` beside it too."""
+    home = folder.resolve()
+    return (home, home.parents[1] / "blobs") if home.parent.name == "snapshots" else (home,)

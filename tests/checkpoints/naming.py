@@ -12,6 +12,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -177,7 +178,7 @@ def believe(carrier: str, path: str) -> None:
     if name.startswith("timm/"):
         import timm
 
-        timm.create_model(name.removeprefix("timm/"), **words)
+        partial(timm.create_model, name.removeprefix("timm/"))(**words)  # pyright: ignore[reportArgumentType]
         return
     place, _, function = name.rpartition(":")
     if place.endswith(".py"):
