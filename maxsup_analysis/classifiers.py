@@ -16,7 +16,7 @@ from maxsup_analysis.containers.contents import numbers_held
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.fitting import fit_transformers, fit_weights
 from maxsup_analysis.heads import FoundHead, NoLinearHead, find_head
-from maxsup_analysis.hooks import Forward, logits_of
+from maxsup_analysis.hooks import Forward, as_two_logits, logits_of
 from maxsup_analysis.hugging_face import TransformersFolder, folder_of, transformers_folder
 from maxsup_analysis.image_settings import INCEPTION
 from maxsup_analysis.inspection import Inspection, arguments_for
@@ -94,6 +94,7 @@ def classifier_of(checkpoint: Checkpoint, choice: ModelChoice | None = None) -> 
     preprocessing = _preprocessing(checkpoint, name, choice)
     probe = probe_of(preprocessing)
     try:
+        as_two_logits(module, probe)
         head = _head(module, probe, choice.layer)
         outputs = head.weights.weight.shape[0] if head else _outputs(module, probe)
     except InputError:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from maxsup_analysis.architectures.guess import Fit, guess, nearest
-from maxsup_analysis.architectures.known import REGENERABLE
+from maxsup_analysis.architectures.known import REGENERABLE, index
 from maxsup_analysis.architectures.transformers_config import Configuration
 from maxsup_analysis.checkpoints import Checkpoint
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.inspection import agreeing
 from maxsup_analysis.labels import clean_label
+from maxsup_analysis.recognition import agreeing
 
 Weights = Mapping[str, Tensor]
 
@@ -28,7 +28,9 @@ def fit_weights(
     something is missing, left over or of another shape.
     """
     wanted = module.state_dict()
+    known = index().architectures.get(name)
     for weights in _namings(module, checkpoint):
+        weights = _without_auxiliary(weights, wanted, known.auxiliary if known else ())
         folded = complete(folded_into(weights, wanted), wanted)
         if _fits(folded, wanted):
             module.load_state_dict(dict(folded), strict=True)
@@ -64,6 +66,17 @@ def _is_renaming(translated: Weights, weights: Weights) -> bool:
     """Whether the tensors are the file's own: timm also resamples patches and positions, which changes the model."""
     own = {(tensor.data_ptr(), tensor.numel()) for tensor in weights.values()}
     return all((tensor.data_ptr(), tensor.numel()) in own for tensor in translated.values())
+
+
+def _without_auxiliary(weights: Weights, wanted: Weights, layers: tuple[str, ...]) -> Weights:
+    """Heads that make no output in evaluation are the module's own where they are for another number of classes."""
+    other = {
+        key: wanted[key]
+        for layer in layers
+        for key in (f"{layer}.weight", f"{layer}.bias")
+        if key in weights and key in wanted and weights[key].shape != wanted[key].shape
+    }
+    return {**weights, **other}
 
 
 def _fits(weights: Weights, wanted: Weights) -> bool:

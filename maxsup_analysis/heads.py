@@ -158,6 +158,10 @@ def _linear_maps(
     (B, K), matrix = logits.shape, weight.flatten(1)
     if features.shape[0] != B:
         return
+    if K == 2 and matrix.shape == (1, features.shape[1]):
+        # One logit against none: that of the first class is 0.
+        matrix = torch.cat([torch.zeros_like(matrix), matrix])
+        bias = None if bias is None else torch.cat([torch.zeros_like(bias), bias])
     shift = _float64(bias) if bias is not None and bias.shape == (K,) else None
     for turned in (matrix, matrix.T):
         if turned.shape == (K, features.shape[1]):

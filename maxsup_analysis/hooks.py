@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -84,6 +85,28 @@ def logits_of(output: object) -> Float[Tensor, "B K"]:
             "let it return its logits alone or under the name 'logits'"
         )
     return tables[0].flatten(1)
+
+
+def as_two_logits(module: nn.Module, probe: Tensor) -> None:
+    """Let a model of one output, the logit of the second of two classes, give two: 0 and that one.
+
+    Their softmax is the sigmoid of the one. Models of more outputs stay as they are.
+    """
+    with evaluated(module), torch.inference_mode():
+        output = module(probe)
+    if not isinstance(output, Tensor) or output.shape not in ((len(probe), 1), (len(probe),)):
+        return
+    if isinstance(list(module.modules())[-1], nn.Sigmoid):
+        raise InputError(
+            "expected logits, got one probability: the model ends in Sigmoid; name one that does not with --model "
+            "file.py:factory"
+        )
+    module.register_forward_hook(_beside_nothing)
+
+
+def _beside_nothing(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    logit = output.reshape(-1, 1)
+    return torch.cat([torch.zeros_like(logit), logit], 1)
 
 
 def _is_table(tensor: Tensor) -> bool:

@@ -8,23 +8,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from maxsup_analysis.architectures.accepted import accepted
-from maxsup_analysis.architectures.guess import Fit, describe, guess, nearest
+from maxsup_analysis.architectures.guess import describe, guess, nearest
 from maxsup_analysis.architectures.known import KnownArchitecture, index
+from maxsup_analysis.architectures.own_arguments import own_arguments
 from maxsup_analysis.claims import Claims, claims_of
-from maxsup_analysis.containers import Contents, StoredTensor, read
+from maxsup_analysis.containers import Contents, read
 from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.hugging_face import TransformersFolder, transformers_folder
 from maxsup_analysis.labels import clean_label
-from maxsup_analysis.own_format import own_architecture, refused_architecture
 from maxsup_analysis.preprocessing import Preprocessing
-from maxsup_analysis.remarks import remarks_on
+from maxsup_analysis.recognition import (
+    agreeing,
+    decided,
+    head_of,
+    head_shape,
+    model_of,
+    own_model,
+    recognised,
+)
+from maxsup_analysis.remarks import auxiliary_heads, remarks_on
 from maxsup_analysis.stated import SHOWN_LENGTH, presentable
 from maxsup_analysis.weights import Weights, choose_weights
 
 # Larger files are described without reading all of their bytes, unless asked to.
 VERIFIED_AT_ONCE = 1 << 30
-HEAD_NAMES = ("fc", "head", "classifier", "linear", "heads", "output", "logits", "last_linear")
 
 # Longest text of what is more than a name, and of a line.
 LENGTHS, LONGEST_LINE, LABEL_WIDTH = {"evidence": 300, "warnings": 600}, 4000, 18
@@ -183,15 +191,17 @@ def inspect_checkpoint(
 
 def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
     claims = claims_of(contents, path.name)
+    weights, renamed = recognised(weights)
     fits = guess(weights.shapes)
-    chosen, evidence, doubts = _decided(claims, fits)
+    chosen, evidence, doubts = decided(claims, fits)
+    evidence += renamed
     known = chosen.architecture if chosen else None
     folder = transformers_folder(contents.sidecars, weights.shapes)
-    model = _own_model(claims) or _model(path, contents, claims, chosen, weights, folder)
+    model = own_model(claims) or model_of(path, contents, claims, chosen, weights, folder)
     if claims.own is not None and model.name:
         evidence = ("the file says so",)
-    head = _head(weights, known, folder)
-    rows, columns = _head_shape(weights, head)
+    head = head_of(weights, known, folder)
+    rows, columns = head_shape(weights, head)
     blurpool = any(name.endswith("blur_filter") for name in weights.tensors)
     if not model.name and not fits:
         evidence += (describe(weights.shapes), *_near(weights))
@@ -199,52 +209,13 @@ def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
     sized = "validation.resolution" in claims.settings
     warnings = (
         *contents.warnings, *_about_averages(weights), *doubts, *model.refused.values(), *unsound,
-        *remarks_on(claims, rows, blurpool=blurpool, sized=sized),
+        *remarks_on(claims, rows, blurpool=blurpool, sized=sized), *auxiliary_heads(weights.shapes, known),
     )  # fmt: skip
     return Inspection(
         path, contents, weights, claims, model.name, model.arguments, tuple(evidence),
         tuple(fit.architecture.name for fit in fits), head, rows, columns, preprocessing, blurpool,
         warnings=warnings, refused=model.refused, folder=folder,
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Model:
-    """An architecture with arguments of its constructor, and what a file may not state and this one does."""
-
-    name: str | None
-    arguments: dict[str, object] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-
-def _own_model(claims: Claims) -> _Model | None:
-    """That of a checkpoint of this package; None of any other."""
-    if claims.own is None or claims.own.item("architecture", "name") is None:
-        return None
-    if refusal := refused_architecture(claims.own):
-        return _Model(None, {}, {"architecture": refusal})
-    name = own_architecture(claims.own)
-    assert name is not None
-    found = accepted(name, claims.own.item("architecture", "arguments"))
-    return _Model(name, found.arguments, found.refused)
-
-
-def _model(
-    path: Path,
-    contents: Contents,
-    claims: Claims,
-    chosen: Fit | None,
-    weights: Weights,
-    folder: TransformersFolder | None,
-) -> _Model:
-    """What names, shapes and settings tell."""
-    if chosen is None:
-        return _Model(_of_transformers(path, contents), {}, dict(folder.refused) if folder else {})
-    name = chosen.architecture.name
-    stated = accepted(name, claims.arguments_of(name))
-    rows, _ = _head_shape(weights, chosen.architecture.head)
-    counted = {"num_classes": rows} if rows is not None else {}
-    return _Model(name, {**counted, **stated.arguments, **chosen.arguments}, stated.refused)
 
 
 def _stated_data(claims: Claims) -> list[str]:
@@ -269,28 +240,6 @@ def _preprocessing(
         return None, (str(reason),)
 
 
-def _decided(claims: Claims, fits: tuple[Fit, ...]) -> tuple[Fit | None, tuple[str, ...], tuple[str, ...]]:
-    """The fit that the file's own word and its shapes agree on, the evidence, and what disagrees."""
-    for claim in claims.architectures:
-        for name in claim.names:
-            agreed = agreeing(name, fits)
-            if agreed:
-                return agreed, (f"{claim.source} names {clean_label(claim.said)}", *agreed.evidence), ()
-    doubts = tuple(
-        f"{claim.source} names {clean_label(claim.said)}, whose tensors have other names or shapes"
-        for claim in claims.architectures
-        if claim.names
-    )
-    if len(fits) == 1:
-        return fits[0], fits[0].evidence, doubts
-    named = next((claim for claim in claims.architectures if claim.names), None)
-    if named and not fits:
-        known = index().architectures[named.names[0]]
-        said = f"{named.source} names {clean_label(named.said)}, and no known architecture has these names and shapes"
-        return Fit(known, {}, 0, (said,)), (said,), doubts
-    return None, tuple(line for fit in fits for line in fit.evidence), doubts
-
-
 def arguments_for(found: Inspection, name: str) -> dict[str, object]:
     """Arguments for the constructor of an architecture that make it what the weights show."""
     if name == found.architecture:
@@ -299,24 +248,8 @@ def arguments_for(found: Inspection, name: str) -> dict[str, object]:
     if agreed:
         stated = accepted(name, found.claims.arguments_of(name))
         return {**stated.arguments, **agreed.arguments}
-    library = name.partition("/")[0]
-    of_library = library in ("timm", "torchvision") and found.num_classes is not None
-    return {"num_classes": found.num_classes} if of_library else {}
-
-
-def agreeing(name: str, fits: tuple[Fit, ...]) -> Fit | None:
-    """The fit of the architecture of this name: itself, or one with the same names and shapes."""
-    known = index().architectures.get(name)
-    for fit in fits if known else ():
-        peers = next(group for group in index().by_signature.values() if fit.architecture in group)
-        same_library = fit.architecture.library == known.library  # type: ignore[union-attr]
-        if known in peers and (same_library or set(fit.arguments) <= {"num_classes"}):
-            return replace(fit, architecture=known, evidence=tuple(map(_said_of_fit, fit.evidence)))
-    return None
-
-
-def _said_of_fit(line: str) -> str:
-    return "names and shapes fit it" if line.startswith("names and shapes are those of") else line
+    of_library = name.startswith(("timm/", "torchvision/")) and found.num_classes is not None
+    return {"num_classes": found.num_classes} if of_library else own_arguments(name, found.weights.shapes)
 
 
 def _about_averages(weights: Weights) -> tuple[str, ...]:
@@ -325,39 +258,6 @@ def _about_averages(weights: Weights) -> tuple[str, ...]:
         return ()
     used, other = ("averaged (EMA)", "--no-use-ema") if weights.ema else ("plain", "--use-ema")
     return (f"it holds plain and averaged (EMA) weights; the {used} ones are used, {other} takes the others",)
-
-
-def _of_transformers(path: Path, contents: Contents) -> str | None:
-    config = contents.sidecars.get("config.json")
-    if isinstance(config, Mapping) and isinstance(config.get("model_type"), str):
-        return f"hf:{path if path.is_dir() else path.parent}"
-    return None
-
-
-def _head(
-    weights: Weights, known: KnownArchitecture | None, folder: TransformersFolder | None
-) -> tuple[str, ...]:
-    """The layers of the head: the architecture's, else the last that is called like one, else the last matrix."""
-    if known:
-        return known.head
-    if folder and folder.head and all(f"{layer}.weight" in weights.tensors for layer in folder.head):
-        return folder.head
-    matrices = [
-        name.removesuffix(".weight")
-        for name, tensor in weights.tensors.items()
-        if name.endswith(".weight") and len([n for n in tensor.shape if n > 1]) <= 2 and len(tensor.shape) > 1
-    ]
-    called = [name for name in matrices if any(part in HEAD_NAMES for part in name.split("."))]
-    return tuple((called or matrices)[-1:])
-
-
-def _head_shape(weights: Weights, head: tuple[str, ...]) -> tuple[int | None, int | None]:
-    """K and D from the head's weight; of several heads, D is the sum."""
-    found = [weights.tensors.get(f"{layer}.weight") for layer in head]
-    tensors = [tensor for tensor in found if isinstance(tensor, StoredTensor) and len(tensor.shape) > 1]
-    if not tensors:
-        return None, None
-    return tensors[0].shape[0], sum(tensor.shape[1] for tensor in tensors)
 
 
 def _near(weights: Weights) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What has to be known of what a file states: what is not told, contradicts the tensors, or is left; sentences."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from maxsup_analysis.architectures.known import KnownArchitecture
 from maxsup_analysis.claims import Claims
 from maxsup_analysis.dialects import SHOWN_BY_TENSORS
 from maxsup_analysis.labels import clean_label
@@ -32,10 +33,31 @@ def remarks_on(claims: Claims, rows: int | None, *, blurpool: bool, sized: bool)
             "give that file with --class-map"
         )
     yield from _test_size(claims)
+    if rows == 1:
+        yield (
+            "its head has one row, the logit of the second of two classes; the logits here are 0 and that one, whose "
+            "softmax is its sigmoid"
+        )
     if blurpool and not sized:
         yield (
             "its strided convolutions blur first as in ffcv-imagenet, whose evaluation takes images of 256 pixels; the "
             "file says nothing of it: give --image-size 256 where that holds"
+        )
+
+
+def auxiliary_heads(shapes: Mapping[str, tuple[int, ...]], known: KnownArchitecture | None) -> Iterator[str]:
+    """A sentence where heads that make no output in evaluation are for other classes than the one that does."""
+    rows = {
+        layer: shapes[f"{layer}.weight"][0]
+        for layer in (known.heads if known else ())
+        if f"{layer}.weight" in shapes
+    }
+    ours = {rows[layer] for layer in (known.head if known else ()) if layer in rows}
+    others = [layer for layer, count in rows.items() if ours and count not in ours]
+    if others:
+        yield (
+            f"{', '.join(others)} have {rows[others[0]]:,} rows, the head {ours.pop():,}; they make no output in "
+            "evaluation and are left out"
         )
 
 

@@ -1,32 +1,14 @@
 """Which of the tensors in a container are the weights of the classifier, and what they are called without wrappers."""
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from maxsup_analysis.containers import Contents, StoredTensor
 from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.state_dicts import EMA_PARTS, Candidate, Tensors, candidates_in, evaluates_average
+from maxsup_analysis.naming import STEPS, Names
+from maxsup_analysis.state_dicts import Candidate, Tensors, candidates_in, evaluates_average
 
-# Parts of a name that a wrapper adds, wherever they stand.
-WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-PREFIXES = frozenset({
-    "model", "net", "network", "backbone", "encoder", "teacher", "student", "ema_model", "online_encoder",
-    "encoder_q", "base_encoder", "visual", "_feature_blocks", "classifier_model", "online_model",
-}) | EMA_PARTS  # fmt: skip
-# Which of several towers is the classifier's: where the first is there, the others are not.
-SIBLINGS = {
-    "encoder_q": ("encoder_k", "queue", "queue_ptr"),
-    "base_encoder": ("momentum_encoder", "predictor"),
-    "online_encoder": ("target_encoder", "predictor", "projector"),
-    "visual": ("token_embedding", "transformer", "positional_embedding", "text_projection", "logit_scale", "ln_final"),
-}  # fmt: skip
-EXTRA = re.compile(
-    r"criterion|loss|loss_fn|loss_func|n_averaged|steps|attacker|normalizer|normalize|"
-    r"(\w*_)?(acc|accuracy|acc1|acc5|top1|top5|metrics?|auroc|f1|ece)(_\w*)?"
-)
-COUNTERS = frozenset({"total_ops", "total_params", "n_averaged"})
 QUANTISED = "quantised weights"
 # Parts of names that tell weights of another kind -> what they are, and what to do.
 REFUSED = {
@@ -41,7 +23,6 @@ REFUSED = {
 # Types that hold codes of weights, not weights.
 CODES = ("int8", "uint8", "int32")
 MATRICES = ("weight", "_data", "in_proj_weight")
-BESIDE_BACKBONE = re.compile(r"backbone|head|fc|classifier|linear|neck|cls_head|projector")
 
 
 @dataclass(frozen=True)
@@ -68,6 +49,10 @@ class Weights:
     def tensors(self) -> dict[str, StoredTensor]:
         """By the shortest names."""
         return {name: self.written[written] for name, written in self.stages[0].items()}
+
+    def named(self, names: Names) -> "Weights":
+        """The same by other names, name -> name in the file."""
+        return replace(self, stages=(names, *self.stages))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -122,8 +107,8 @@ def _nothing(contents: Contents) -> str:
     names = ", ".join(list(entries_of(contents.tree))[:6])[:200] or "nothing"
     if tensors:
         return (
-            f"it holds {len(tensors)} tensors but no weights of a model (at the top: {names}); name the checkpoint, "
-            "or its place in the file with --weights-key"
+            f"it holds {len(tensors)} tensors but no weights of a model, which have names such as layer.weight (at the "
+            f"top: {names}); name the checkpoint"
         )
     return f"it holds no weights (at the top: {names}); name a checkpoint"
 
@@ -172,86 +157,3 @@ def _cleaned(chosen: Candidate, candidates: tuple[Candidate, ...]) -> Weights:
         candidates,
         normalizer,
     )
-
-
-Names = Mapping[str, str]
-
-
-def _renamed(names: Names, rename: Callable[[str], str]) -> dict[str, str]:
-    renamed: dict[str, str] = {}
-    for name, written in names.items():
-        new = rename(name)
-        if new in renamed:
-            raise InputError(
-                f"two of its tensors are called {new[:60]!r} without their prefixes ({renamed[new][:60]!r} and "
-                f"{written[:60]!r}); name the right part with --weights-key"
-            )
-        renamed[new] = written
-    return renamed
-
-
-def _without_extras(names: Names) -> tuple[Names, str]:
-    """Losses, accuracies, counters and attackers that were saved along."""
-    kept = {
-        name: written
-        for name, written in names.items()
-        if name.rpartition(".")[2] not in COUNTERS and not _is_extra(name)
-    }
-    return (kept, "") if kept else (names, "")
-
-
-def _is_extra(name: str) -> bool:
-    first, _, rest = name.partition(".")
-    return bool(EXTRA.fullmatch(first)) and (bool(rest) or first in ("n_averaged", "steps"))
-
-
-def _without_wrappers(names: Names) -> tuple[Names, str]:
-    """`module.`, `_orig_mod.` and their kin, wherever they stand."""
-    stripped = {part for name in names for part in name.split(".")[:-1] if part in WRAPPERS}
-    if not stripped:
-        return names, ""
-    renamed = _renamed(names, lambda name: ".".join(p for p in name.split(".") if p not in WRAPPERS))
-    return renamed, ".".join(sorted(stripped)) + "."
-
-
-def _without_siblings(names: Names) -> tuple[Names, str]:
-    """One tower of several."""
-    firsts = {name.partition(".")[0] for name in names}
-    for tower, others in SIBLINGS.items():
-        if tower in firsts and firsts <= {tower, *others} and len(firsts) > 1:
-            return {name: written for name, written in names.items() if name.startswith(f"{tower}.")}, ""
-    return names, ""
-
-
-def _without_prefix(names: Names) -> tuple[Names, str]:
-    """A prefix that every name carries."""
-    firsts = {name.partition(".")[0] for name in names}
-    (first, *others) = firsts
-    if others or first not in PREFIXES or not all("." in name for name in names):
-        return names, ""
-    return _renamed(names, lambda name: name.partition(".")[2]), f"{first}."
-
-
-def _without_backbone(names: Names) -> tuple[Names, str]:
-    """`backbone.` beside a head of its own: mmpretrain's `head.fc.` is the classifier, DINO's `head.` is not."""
-    firsts = {name.partition(".")[0] for name in names}
-    if "backbone" not in firsts or not all(BESIDE_BACKBONE.fullmatch(first) for first in firsts):
-        return names, ""
-    projection = ("head.mlp.", "head.last_layer.", "neck.", "projector.")
-    kept = {name: written for name, written in names.items() if not name.startswith(projection)}
-    ours = {"head.fc.": "fc.", "backbone.": ""}
-
-    def rename(name: str) -> str:
-        old = next((prefix for prefix in ours if name.startswith(prefix)), "")
-        return ours.get(old, "") + name.removeprefix(old)
-
-    return _renamed(kept, rename), "backbone."
-
-
-STEPS: tuple[Callable[[Names], tuple[Names, str]], ...] = (
-    _without_wrappers,
-    _without_extras,
-    _without_siblings,
-    _without_prefix,
-    _without_backbone,
-)
