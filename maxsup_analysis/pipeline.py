@@ -1,5 +1,6 @@
 """The story in a handful of functions: checkpoint, features, measurements, comparison, report."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from maxsup_analysis.breakdown import BREAKDOWNS, Breakdown
 from maxsup_analysis.comparison import Comparison, compare
 from maxsup_analysis.containers import read
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.feature_store import FeatureStore, is_store, open_store
+from maxsup_analysis.feature_store import MANIFEST, FeatureStore, is_store, open_store
 from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.losses import LOSSES
 from maxsup_analysis.matching import matched_per_class
@@ -20,8 +21,12 @@ from maxsup_analysis.metrics import METRICS, Metric
 from maxsup_analysis.metrics.groups import STANDARD, chosen
 from maxsup_analysis.named_code import run_file
 from maxsup_analysis.progress import track
+from maxsup_analysis.repeats import Run, require_other_epochs, require_repeats
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.version import __version__
+
+# Folders that are looked through for feature stores.
+MOST_FOLDERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -128,21 +133,42 @@ def open_named(arguments: Sequence[str], *, match_per_class: int | None = None) 
                     source = matched(source, match_per_class)
                 named.setdefault(key, []).append(source)
     for name, sources in named.items():
+        runs = [Run(source.path, source.provenance) for source in sources]
+        require_other_epochs(name, runs)
         _require_different(name, sources)
+        require_repeats(name, runs)
     return named
 
 
 def _require_different(name: str, sources: Sequence[Source]) -> None:
     """Raise where the same features come twice: they would count as two seeds that do not differ."""
     for position, source in enumerate(sources):
-        mine = source.representation.means.features
         for other in sources[:position]:
-            theirs = other.representation.means.features
-            if mine.means.shape == theirs.means.shape and torch.equal(mine.means, theirs.means):
+            if _are_same(source, other):
                 raise InputError(
                     f"expected different runs of {name}, got the same features twice: {other.path} and {source.path}; "
                     "name each run once"
                 )
+
+
+def _are_same(source: Source, other: Source) -> bool:
+    """Whether two sources have the same features, as far as their class means tell."""
+    mine, theirs = (one.representation.means.features for one in (source, other))
+    return mine.means.shape == theirs.means.shape and torch.equal(mine.means, theirs.means)
+
+
+def _require_different_names(named: Mapping[str, Sequence[Source]]) -> None:
+    """Raise where a run stands under two names: it would be compared with itself."""
+    seen: list[tuple[str, Source]] = []
+    for name, group in named.items():
+        for source in group:
+            for other_name, other in seen:
+                if other_name != name and _are_same(source, other):
+                    raise InputError(
+                        f"expected different runs as {other_name} and {name}, got the same features twice: "
+                        f"{other.path} and {source.path}; name each run once"
+                    )
+            seen.append((name, source))
 
 
 def compare_named(
@@ -162,6 +188,8 @@ def compare_named(
             + ", ".join(f"{source.path.name} ({source.provenance.get('data')})" for source in sources)
             + "; extract all of them with the same --data and --split"
         )
+    if baseline is None or baseline in named:
+        _require_different_names(named)
     total = len(sources)
     runs: dict[str, list[Measurements]] = {name: [] for name in named}
     steps = ((name, source) for name, group in named.items() for source in group)
@@ -172,8 +200,23 @@ def compare_named(
 
 def _sources_under(path: Path) -> list[Source]:
     """The source at a path, or every store in a folder that is not one itself."""
-    stores = [] if is_store(path) else sorted(manifest.parent for manifest in path.glob("**/manifest.json"))
+    stores = [] if is_store(path) else _stores_under(path)
     return [open_source(store) for store in stores] or [_opened(path)]
+
+
+def _stores_under(path: Path) -> list[Path]:
+    """Every store in a folder; InputError where it is so large that nobody can have meant it."""
+    found, seen = [], 0
+    for folder, folders, files in os.walk(path):
+        seen += len(folders)
+        if seen > MOST_FOLDERS:
+            raise InputError(
+                f"{path} has more than {MOST_FOLDERS:,} folders to look for stores in; name the stores"
+            )
+        if MANIFEST in files:
+            found.append(Path(folder))
+            folders.clear()
+    return sorted(found)
 
 
 def _opened(path: Path) -> Source:

@@ -123,8 +123,9 @@ ARROWS = {
         "training": "architectures checkpoints classifiers datasets devices errors features files hooks leftovers "
         "loading losses preprocessing progress ranks training version",
         "transfer": "checkpoints classifiers datasets devices errors features influence loading probe progress",
+        "repeats": "errors",
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
-        "measurements metrics named_code progress representation version",
+        "measurements metrics named_code progress repeats representation version",
         "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
         "study": "classifiers contrasts datasets devices effects errors estimates features figures files influence "
         "labels leftovers measurements metrics pipeline progress report representation rounding study tables training "

@@ -9,11 +9,13 @@ Nothing in it is ever executed. See docs/feature-store.md.
 """
 
 from maxsup_analysis.feature_store.content_key import ContentKey
+from maxsup_analysis.feature_store.manifest import MANIFEST
 from maxsup_analysis.feature_store.shards import SHARD, Batch, Skipped
 from maxsup_analysis.feature_store.store import FeatureStore, is_store, open_store
 from maxsup_analysis.feature_store.writing import StorePlan, write_store
 
 __all__ = [
+    "MANIFEST",
     "SHARD",
     "Batch",
     "ContentKey",
