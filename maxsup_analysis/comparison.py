@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from maxsup_analysis.contrasts import JOINING, LEVEL, Interval, Repeated, Term, Verdict, contrast
+from maxsup_analysis.contrasts import JOINING, Interval, Repeated, Term, Verdict, contrast
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.measurements import Measurements, Samples, finite
 from maxsup_analysis.metrics import METRICS
+from maxsup_analysis.sampling import LEVEL
 from maxsup_analysis.surroundings import undisturbed
 
 FORMAT = "maxsup-analysis comparison, version 1"

@@ -7,14 +7,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 
-from maxsup_analysis.estimates import Estimate, standard_error
+from maxsup_analysis.estimates import ROUNDING, Estimate
 from maxsup_analysis.influence import Samples
+from maxsup_analysis.sampling import Variance, quantile_95, within_classes
 from maxsup_analysis.surroundings import undisturbed
 
-LEVEL = 0.95
 Verdict = Literal["lower", "higher", "equal", "not distinguishable", "undefined"]
 # What joins a verdict to the name of what was compared with.
 JOINING: dict[Verdict, str] = {
@@ -31,7 +30,7 @@ class Interval:
 
     sampling_error: standard error from drawing the test samples.
     seed_error: standard error of the mean over training runs; NaN where there is one run only.
-    degrees_of_freedom: of Student's t in the interval (Welch-Satterthwaite); infinite with one run.
+    degrees_of_freedom: of Student's t in the interval (Welch-Satterthwaite), of samples and of seeds together.
     """
 
     value: float
@@ -44,7 +43,7 @@ class Interval:
     def half_width(self) -> float:
         """From the value to either end."""
         error = math.hypot(self.sampling_error, 0.0 if math.isnan(self.seed_error) else self.seed_error)
-        return float(stats.t.ppf((1 + LEVEL) / 2, self.degrees_of_freedom)) * error
+        return quantile_95(self.degrees_of_freedom) * error
 
     @property
     def low(self) -> float:
@@ -118,9 +117,11 @@ def contrast(terms: Sequence[Term]) -> Interval:
     reason = next((term.runs.reason for term in terms if term.runs.reason), None)
     if any(term.runs.influence is None for term in terms):
         return Interval(value, math.nan, math.nan, math.inf, reason)
-    sampling = math.hypot(
-        *(standard_error(_weighted(shared), _labels(shared)) for shared in _by_samples(terms))
-    )
+    sampling = Variance(0.0, 0.0)
+    for shared in _by_samples(terms):
+        sampling += within_classes(_weighted(shared), _labels(shared))
+    if reason and value and sampling.error <= ROUNDING * abs(value):
+        return Interval(value, math.nan, math.nan, math.inf, reason)
     known = [
         (term.weight**2 * term.runs.variance, len(term.runs.estimates) - 1)
         for term in terms
@@ -128,9 +129,9 @@ def contrast(terms: Sequence[Term]) -> Interval:
     ]
     seeds = sum(variance for variance, _ in known)
     spread = sum(variance**2 / freedom for variance, freedom in known)
-    # Welch-Satterthwaite, the sampling part having so many degrees of freedom that it adds none.
-    freedom = (sampling**2 + seeds) ** 2 / spread if spread > 0 else math.inf
-    return Interval(value, sampling, math.sqrt(seeds) if known else math.nan, freedom, reason)
+    spread += sampling.value**2 / sampling.degrees_of_freedom
+    freedom = (sampling.value + seeds) ** 2 / spread if spread > 0 else math.inf
+    return Interval(value, sampling.error, math.sqrt(seeds) if known else math.nan, freedom)
 
 
 def _by_samples(terms: Sequence[Term]) -> list[list[Term]]:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from maxsup_analysis.class_averages import ClassAverage, class_averages
 from maxsup_analysis.errors import NO_FEATURES, Undefined
+from maxsup_analysis.few_samples import why_few
 from maxsup_analysis.fits import fitted
 from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.influence import Samples, influences
-from maxsup_analysis.linearisation import OVERFLOW, Linearised, MomentGradient, linearise
+from maxsup_analysis.linearisation import OVERFLOW, Linearised, linearise
 from maxsup_analysis.metrics.metric import (
     SUBSETS,
     ClassMetric,
@@ -26,14 +27,15 @@ from maxsup_analysis.metrics.metric import (
     Subset,
 )
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.sampling import quantile_95, within_classes
 from maxsup_analysis.spectra import spectra_of
 from maxsup_analysis.subsets import part_of
 from maxsup_analysis.surroundings import cores, torch_threads, undisturbed
 from maxsup_analysis.wanted import Wanted
 
-SINGLETON = "a class has one sample, so its sampling variance is unknown"
-PAIRS = "no class has three samples, and two deviate alike, so the sampling variance of a spread is unknown"
-NORMAL_95 = 1.959963984540054
+ALIKE = "no sample differs from the others of its class in this, so its sampling variance is unknown"
+# Of a value, below which an error is rounding.
+ROUNDING = 1e-14
 # Classes whose geometry takes so long that torch has all of its threads for it; the last digits may depend on these.
 MANY_CLASSES = 512
 NOT_ASKED = "standard errors were not asked for"
@@ -44,18 +46,38 @@ class Estimate:
     """A value, its standard error, and the influence of every sample on it.
 
     reason: why the value, or else the standard error, is NaN; None where both are numbers.
-    influence: in the order of the samples that it comes with; None where there is no standard error.
+    influence: in the order of the samples that it comes with; None where
+        there is no standard error, unless for want of samples that differ.
+    degrees_of_freedom: of Student's t in the interval, fewer the less is known of the standard error.
     """
 
     value: float
     standard_error: float
     reason: str | None = None
     influence: Float64[Tensor, " N"] | None = field(default=None, compare=False, repr=False)
+    degrees_of_freedom: float = math.inf
+
+    @classmethod
+    def of(
+        cls,
+        value: float,
+        influence: Float64[Tensor, " N"],
+        labels: Int64[Tensor, " N"],
+        *,
+        constant: bool = False,
+    ) -> "Estimate":
+        """From the influences of samples with these labels; constant: whether the metric depends on no sample."""
+        variance = within_classes(influence, labels)
+        if not math.isfinite(variance.error):
+            return cls(value, math.nan, OVERFLOW)
+        if not constant and variance.error <= ROUNDING * abs(value):
+            return cls(value, math.nan, ALIKE, influence)
+        return cls(value, variance.error, None, influence, variance.degrees_of_freedom)
 
     @property
     def half_width(self) -> float:
         """From the value to either end of its 95 % interval."""
-        return NORMAL_95 * self.standard_error
+        return quantile_95(self.degrees_of_freedom) * self.standard_error
 
 
 @dataclass(frozen=True)
@@ -101,7 +123,7 @@ def estimate(
     """Every metric with its standard error, in two sweeps over the rows after that for the class means.
 
     The standard error is stratified: samples are taken to be drawn within their class, with the number of
-    samples a class fixed. SE^2 = sum over classes of n/(n - 1) sum (influence - its class mean)^2.
+    samples a class fixed; see `within_classes`.
     Metrics of the geometry of some samples alone take the same sweeps over those.
     """
     threads = cores() if len(representation.class_names) >= MANY_CLASSES else 1
@@ -142,7 +164,7 @@ class _Swept:
 
     entry: Linearised
     influence: Tensor | None = None
-    leans: str | None = None
+    few: str | None = None
 
 
 def _swept(
@@ -158,9 +180,9 @@ def _swept(
         return [_Swept(entry) for entry in entries], None
     smooth = [entry for entry in entries if entry.gradient is not None]
     # Before the gradients are spent.
-    leans = [_leans_on_few(entry, representation) for entry in smooth]
+    few = [why_few(entry, representation) for entry in smooth]
     found = influences(representation, gathered.kept, spectra, smooth)
-    known = zip(found.values, leans, strict=True)
+    known = zip(found.values, few, strict=True)
     return [
         _Swept(entry) if entry.gradient is None else _Swept(entry, *next(known)) for entry in entries
     ], found.samples
@@ -181,7 +203,7 @@ def _put_together(metric: Metric, parts: Mapping[Metric, _Swept]) -> _Swept:
     if dividend.influence is None or divisor.influence is None:
         return _Swept(Linearised(metric, value, None, reason))
     influence = (dividend.influence - value * divisor.influence) / by.value
-    return _Swept(Linearised(metric, value, None, reason), influence, dividend.leans or divisor.leans)
+    return _Swept(Linearised(metric, value, None, reason), influence, dividend.few or divisor.few)
 
 
 def _left_out(metrics: Sequence[ClassMetric], averages: Sequence[ClassAverage]) -> tuple[str, ...]:
@@ -215,62 +237,22 @@ def _of_a_part(
     return estimates
 
 
-@undisturbed()
-def standard_error(influence: Float64[Tensor, " N"], labels: Int64[Tensor, " N"]) -> float:
-    """Root of the summed within-class variances of the influences; see `estimate`.
-
-    Classes with one sample add nothing: check for them first.
-
-    Example:
-        >>> import torch
-        >>> values = torch.tensor([1.0, 2.0, 4.0, 5.0]).double()
-        >>> round(standard_error((values - values.mean()) / 4, torch.zeros(4, dtype=torch.long)), 6)
-        0.912871
-    """
-    counts = torch.bincount(labels).double()
-    means = torch.zeros_like(counts).index_add_(0, labels, influence) / counts.clamp(min=1)
-    squares = (influence - means[labels]).square()
-    within = torch.zeros_like(counts).index_add_(0, labels, squares)
-    return float((within * counts / (counts - 1).clamp(min=1)).sum().sqrt())
-
-
 def _estimated(one: _Swept, samples: Samples | None) -> Estimate:
-    if one.leans:
-        return Estimate(one.entry.value, math.nan, one.leans)
-    return _estimate_of(one.entry.value, one.influence, one.entry.reason, samples)
+    if one.few:
+        return Estimate(one.entry.value, math.nan, one.few)
+    return _estimate_of(
+        one.entry.value, one.influence, one.entry.reason, samples, constant=one.entry.is_constant
+    )
 
 
 def _estimate_of(
-    value: float, influence: Tensor | None, reason: str | None, samples: Samples | None
+    value: float,
+    influence: Tensor | None,
+    reason: str | None,
+    samples: Samples | None,
+    *,
+    constant: bool = False,
 ) -> Estimate:
     if influence is None or samples is None:
         return Estimate(value, math.nan, reason or NOT_ASKED)
-    error = standard_error(influence, torch.from_numpy(samples.labels))
-    if not math.isfinite(error):
-        return Estimate(value, math.nan, OVERFLOW)
-    return Estimate(value, error, None, influence)
-
-
-def _leans_on_few(entry: Linearised, representation: Representation) -> str | None:
-    """Why nobody knows how the metric varies: a class that it depends on has one sample, or all have two at most."""
-    counts = representation.means.features.counts
-    gradient = entry.gradient
-    if not isinstance(gradient, MomentGradient):
-        return SINGLETON if bool((counts == 1).any()) else None
-    if gradient.in_scatter:
-        touched = counts > 0
-    else:
-        parts = [gradient.features.touched, gradient.directions.touched]
-        known = [part for part in parts if part is not None]
-        touched = torch.stack(known).any(0) if known else torch.zeros_like(counts, dtype=torch.bool)
-    if (touched & (counts == 1)).any():
-        return SINGLETON
-    # The mean of directions is shorter the more they differ.
-    of_spreads = gradient.in_scatter or gradient.features.spreads is not None
-    if (
-        (of_spreads or gradient.directions.touched is not None)
-        and touched.any()
-        and (counts[touched] < 3).all()
-    ):
-        return PAIRS
-    return None
+    return Estimate.of(value, influence, torch.from_numpy(samples.labels), constant=constant)

@@ -20,6 +20,7 @@ from maxsup_analysis.metrics.metric import OrderMetric, SampleMetric, SpectralMe
 from maxsup_analysis.moment_shares import MomentPlan
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
+from maxsup_analysis.sampling import spread_factors
 from maxsup_analysis.spectra import Spectra, Spectrum
 from maxsup_analysis.tile import Tile
 
@@ -56,10 +57,13 @@ def influences(
         np.concatenate([part.samples.labels for part in parts]),
     )
     shares = iter(torch.cat([part.values for part in parts], 1))
+    factors = spread_factors(representation.means.features.counts)[torch.from_numpy(samples.labels)]
     return Influences(
         samples,
         torch.stack([
-            _of_kept(entry, kept) if entry.metric.name in kept.columns else _with_span(entry, next(shares), kept)
+            _of_kept(entry, kept)
+            if entry.metric.name in kept.columns
+            else _with_span(entry, next(shares), kept, factors)
             for entry in entries
         ])
         if entries
@@ -75,22 +79,25 @@ def _of_kept(entry: Linearised, kept: Kept) -> Float64[Tensor, " N"]:
     return entry.gradient if isinstance(entry.metric, OrderMetric) else columns @ entry.gradient
 
 
-def _with_span(entry: Linearised, share: Float64[Tensor, " N"], kept: Kept) -> Float64[Tensor, " N"]:
-    """The share with what the sample adds to the scatter in the span, which was kept."""
+def _with_span(
+    entry: Linearised, share: Float64[Tensor, " N"], kept: Kept, factors: Float64[Tensor, " N"]
+) -> Float64[Tensor, " N"]:
+    """The share with what the sample adds to the scatter in the span, which was kept; factors: `spread_factors`."""
     if not isinstance(entry.gradient, MomentGradient):
         return share
     pairs = ((entry.gradient.features, kept.span), (entry.gradient.directions, kept.direction_span))
     for gradient, columns in pairs:
         for slope, column in ((gradient.inside, 0), (gradient.distance, 1)):
             if slope is not None and columns is not None:
-                share = share + slope * columns[:, column]
+                share = share + slope * columns[:, column] * factors
     return share
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """All gradients of P metrics whose shares a sweep finds."""
+    """All gradients of P metrics whose shares a sweep finds; factors: `spread_factors` of the classes."""
 
+    factors: Float64[Tensor, " K"]
     moments: Tensor
     of_moments: MomentPlan | None
     scatters: tuple[tuple[int, Tensor], ...]
@@ -109,6 +116,7 @@ class _Plan:
         ]
         gradients = [gradient for _, gradient in of_moments]
         return cls(
+            spread_factors(representation.means.features.counts),
             torch.tensor([n for n, _ in of_moments], dtype=torch.long),
             MomentPlan.of(gradients, representation.known_moments, dtype) if gradients else None,
             tuple((n, one.scatter.to(dtype)) for n, one in of_moments if one.scatter is not None),
@@ -151,12 +159,13 @@ def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
     shares = torch.zeros(len(tile), plan.size, dtype=torch.float64)
     if plan.of_moments is not None:
         shares.index_copy_(1, plan.moments, plan.of_moments.shares(tile))
+    factors = plan.factors.index_select(0, tile.labels)
     for n, slope in plan.scatters:
         deviations = tile.product_deviations
-        shares[:, n] += (deviations @ slope * deviations).sum(1, dtype=torch.float64)
+        shares[:, n] += (deviations @ slope * deviations).sum(1, dtype=torch.float64) * factors
     for n, vectors, slope in plan.forms:
         products = tile.product_deviations @ vectors.T
-        shares[:, n] += products.square_().double() @ slope
+        shares[:, n] += (products.square_().double() @ slope) * factors
     for n, metric, gradient in plan.samples:
         shares[:, n] = metric.shares(tile, gradient)
     for chosen, spectrum, gradients in plan.spectra:

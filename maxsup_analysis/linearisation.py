@@ -23,9 +23,8 @@ OVERFLOW = "the computation left the range of float64; scale the features"
 class ClusterGradient:
     """Derivatives of a metric with respect to the moments of one kind of points; None where it depends on none.
 
-    That with respect to the spreads is part of those for counts and offsets where the spreads follow from these.
-
     offsets: in the precision of products with deviations; large, and taken out by who has use for it.
+    spreads: also where the spreads follow from counts and offsets, whose derivatives are then at given spreads.
     """
 
     counts: Float64[Tensor, " K"] | None
@@ -87,6 +86,16 @@ class Linearised:
     value: float
     gradient: Gradient | None
     reason: str | None = None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the metric depends on no sample, as one of the head alone."""
+        gradient = self.gradient
+        if not isinstance(gradient, MomentGradient):
+            return False
+        parts = [gradient.features, gradient.directions]
+        known = [part for one in parts for part in (one.counts, one.offsets, one.spreads)]
+        return not gradient.in_scatter and all(part is None for part in known)
 
 
 def linearise(
@@ -202,7 +211,7 @@ def _watched_cluster(moments: ClusterMoments) -> ClusterMoments:
     counts, offsets, spreads, inside, distance = (
         None if part is None else part.detach().requires_grad_() for part in _leaves(moments)
     )
-    assert counts is not None and offsets is not None
+    assert counts is not None and offsets is not None and spreads is not None
     span = None
     known = moments.span_scatter
     if known is not None and inside is not None and distance is not None:
@@ -216,7 +225,7 @@ def _leaves(moments: ClusterMoments) -> tuple[Tensor | None, ...]:
     return (
         moments.counts,
         moments.offsets,
-        moments.summed_spreads,
+        moments.spreads,
         None if span is None else span.inside,
         None if span is None else span.distance,
     )

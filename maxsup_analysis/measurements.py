@@ -53,9 +53,10 @@ class Measurements(Mapping[str, Estimate]):
         return len(self.estimates)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a metric: value, standard_error, reason."""
-        rows = [(name, item.value, item.standard_error, item.reason) for name, item in self.estimates.items()]
-        return pd.DataFrame(rows, columns=["metric", "value", "standard_error", "reason"]).set_index("metric")
+        """One row a metric: value, standard_error, degrees_of_freedom of the interval, reason."""
+        columns = ["value", "standard_error", "degrees_of_freedom", "reason"]
+        rows = [(name, *(getattr(item, one) for one in columns)) for name, item in self.estimates.items()]
+        return pd.DataFrame(rows, columns=["metric", *columns]).set_index("metric")
 
     def to_json(self) -> str:
         """Strict JSON: undefined numbers are null, with the reason beside them. Reading it back is exact."""
@@ -63,6 +64,7 @@ class Measurements(Mapping[str, Estimate]):
             name: {
                 "value": finite(item.value),
                 "standard_error": finite(item.standard_error),
+                "degrees_of_freedom": finite(item.degrees_of_freedom),
                 "reason": item.reason,
             }
             for name, item in self.estimates.items()
@@ -83,7 +85,14 @@ class Measurements(Mapping[str, Estimate]):
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise InputError(f"expected JSON with the format {FORMAT!r}; write it with `measure --json`")
         estimates = {
-            name: Estimate(not_null(item["value"]), not_null(item["standard_error"]), item["reason"])
+            name: Estimate(
+                not_null(item["value"]),
+                not_null(item["standard_error"]),
+                item["reason"],
+                degrees_of_freedom=math.inf
+                if item.get("degrees_of_freedom") is None
+                else item["degrees_of_freedom"],
+            )
             for name, item in document["metrics"].items()
         }
         return cls(estimates, document["size"], tuple(document["notes"]), document["provenance"])
@@ -179,7 +188,7 @@ def _remarks_on_features(representation: Representation) -> tuple[str, ...]:
         )
     if pairs := _named(representation, features.counts == 2):
         found.append(
-            f"two samples of a class deviate alike and add nothing to standard errors of spreads: {pairs}"
+            f"two samples of a class deviate alike and say nothing of how far its spread varies: {pairs}"
         )
     if zeros := int((features.counts - directions.counts).sum()):
         found.append(f"zero vectors have no direction and are left out of the cosine measures: {zeros}")

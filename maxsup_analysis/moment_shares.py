@@ -8,8 +8,9 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.linearisation import ClusterGradient, MomentGradient
-from maxsup_analysis.moments import ClassMoments, ClusterMeans
+from maxsup_analysis.moments import ClassMoments, ClusterMoments
 from maxsup_analysis.rows import runs
+from maxsup_analysis.sampling import direction_factors, spread_factors
 from maxsup_analysis.tile import Tile
 
 # Samples of a class from which on a dozen slopes times samples take three quarters of the time of the reverse.
@@ -23,7 +24,8 @@ class ClusterPlan:
     d count = 1, d mean = deviation / n, d spread = |deviation|^2.
 
     constants: what each sample of a class adds, whatever it is. squares: what the square of its deviation is
-    multiplied with. slope_of: the P2 metrics that have a slope, which its deviation is multiplied with.
+    multiplied with. slope_of: the P2 metrics that have a slope, which its deviation is multiplied with. Where spreads
+    follow from counts and means, their part is in the constants and the slopes.
     """
 
     constants: Float64[Tensor, "K P"]
@@ -31,14 +33,27 @@ class ClusterPlan:
     slope_of: Int64[Tensor, " P2"]
 
     @classmethod
-    def of(cls, gradients: Sequence[ClusterGradient], K: int) -> "ClusterPlan":
-        """Of P metrics."""
-        none = torch.zeros(K, dtype=torch.float64)
-        return cls(
-            torch.stack([none if one.counts is None else one.counts for one in gradients], 1),
-            torch.stack([none if one.spreads is None else one.spreads for one in gradients], 1),
-            torch.tensor([n for n, one in enumerate(gradients) if one.offsets is not None], dtype=torch.long),
+    def of(
+        cls, gradients: Sequence[ClusterGradient], moments: ClusterMoments, *, directed: bool
+    ) -> "ClusterPlan":
+        """Of P metrics; directed: whether points have length one."""
+        none = torch.zeros_like(moments.counts)
+        constants = torch.stack([none if one.counts is None else one.counts for one in gradients], 1)
+        squares = torch.stack([none if one.spreads is None else one.spreads for one in gradients], 1)
+        factors = (
+            direction_factors(moments.counts, moments.spreads) if directed else spread_factors(moments.counts)
         )
+        squares = squares * factors[:, None]
+        follow = moments.summed_spreads is None
+        if follow:
+            # Of points of length one, spread = n - n |mean|^2.
+            constants = constants + squares * (1 - moments.means.square().sum(1))[:, None]
+        sloped = [
+            n
+            for n, one in enumerate(gradients)
+            if one.offsets is not None or (follow and one.spreads is not None)
+        ]
+        return cls(constants, squares, torch.tensor(sloped, dtype=torch.long))
 
 
 @dataclass(frozen=True)
@@ -62,15 +77,15 @@ class MomentPlan:
     ) -> "MomentPlan":
         """Of P metrics, whose offsets are taken out; dtype: of products with deviations."""
         K, D = moments.features.offsets.shape
-        features = ClusterPlan.of([one.features for one in gradients], K)
-        directions = ClusterPlan.of([one.directions for one in gradients], K)
+        features = ClusterPlan.of([one.features for one in gradients], moments.features, directed=False)
+        directions = ClusterPlan.of([one.directions for one in gradients], moments.directions, directed=True)
         slopes = torch.empty(len(features.slope_of) + len(directions.slope_of), K, D, dtype=dtype)
         # One after the other: a gradient is gone before the memory of the next slope is used.
         for slope, n in zip(slopes, features.slope_of.tolist(), strict=False):
-            _fill(slope, gradients[n].features, moments.features)
+            _fill(slope, gradients[n].features, moments.features, features.squares[:, n])
         own = slopes[len(features.slope_of) :]
         for slope, n in zip(own, directions.slope_of.tolist(), strict=True):
-            _fill(slope, gradients[n].directions, moments.directions)
+            _fill(slope, gradients[n].directions, moments.directions, directions.squares[:, n])
         if moments.directions.summed_spreads is not None:
             return cls(features, directions, slopes, None)
         directions.constants.index_add_(
@@ -97,10 +112,19 @@ class MomentPlan:
         return shares.add_(directed.masked_fill_((lengths == 0)[:, None], 0))
 
 
-def _fill(slope: Float[Tensor, "K D"], gradient: ClusterGradient, means: ClusterMeans) -> None:
+def _fill(
+    slope: Float[Tensor, "K D"],
+    gradient: ClusterGradient,
+    moments: ClusterMoments,
+    squares: Float64[Tensor, " K"],
+) -> None:
     offsets = gradient.take_offsets()
-    assert offsets is not None, "the metric has a slope"
-    torch.div(offsets, means.counts.clamp(min=1)[:, None].to(offsets.dtype), out=slope)
+    if offsets is None:
+        slope.zero_()
+    else:
+        torch.div(offsets, moments.counts.clamp(min=1)[:, None].to(offsets.dtype), out=slope)
+    if moments.summed_spreads is None and gradient.spreads is not None:
+        slope.addcmul_(moments.means.to(slope.dtype), squares[:, None].to(slope.dtype), value=-2)
 
 
 def _products(slopes: Float[Tensor, "P K D"], vectors: Float64[Tensor, "K D"]) -> Float64[Tensor, "K P"]:

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.estimates import Estimate, standard_error
+from maxsup_analysis.estimates import Estimate
 from maxsup_analysis.surroundings import undisturbed
 
 # Kornblith et al. 2019, which the MaxSup paper follows.
@@ -147,8 +147,7 @@ def _standardised(train: Tensor, test: Tensor) -> tuple[np.ndarray, np.ndarray]:
 
 def _accuracy(hits: Tensor, labels: Tensor) -> Estimate:
     value = hits.mean()
-    influence = (hits - value) / len(hits)
-    return Estimate(float(value), standard_error(influence, labels), influence=influence)
+    return Estimate.of(float(value), (hits - value) / len(hits), labels)
 
 
 def _notes(strengths: Sequence[float], best: int, train: Labelled, test: Labelled) -> tuple[str, ...]:

@@ -46,19 +46,21 @@ ARROWS = {
         "gathering": "errors metrics moments representation rows span_sums symmetric tile wanted",
         "spectra": "errors lazy metrics representation symmetric threads tile",
         "linearisation": "errors gathering metrics moments representation spectra",
-        "moment_shares": "linearisation moments rows tile",
-        "influence": "gathering linearisation metrics moment_shares representation rows spectra tile",
-        "estimates": "class_averages errors fits gathering influence linearisation metrics representation spectra "
-        "subsets surroundings wanted",
+        "sampling": "surroundings",
+        "moment_shares": "linearisation moments rows sampling tile",
+        "influence": "gathering linearisation metrics moment_shares representation rows sampling spectra tile",
+        "few_samples": "linearisation moments representation",
+        "estimates": "class_averages errors few_samples fits gathering influence linearisation metrics representation "
+        "sampling spectra subsets surroundings wanted",
         "array_rows": "errors given identity representation rows surroundings",
         "logit_checks": "representation rows",
         "measurements": "array_rows errors estimates given influence logit_checks metrics "
         "representation rows surroundings",
         "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows surroundings table "
         "tile ties",
-        "contrasts": "estimates influence surroundings",
+        "contrasts": "estimates influence sampling surroundings",
         "effects": "contrasts errors estimates influence",
-        "comparison": "contrasts errors measurements metrics surroundings",
+        "comparison": "contrasts errors measurements metrics sampling surroundings",
         "probe": "errors estimates surroundings",
         "projection": "errors halves representation rows surroundings ties",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "

@@ -11,6 +11,7 @@ from scipy import stats
 from maxsup_analysis.comparison import compare
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.measurements import Measurements, measure
+from maxsup_analysis.sampling import within_classes
 
 
 def run(seed: int, shift: float = 0.0, n: int = 40) -> Measurements:
@@ -46,7 +47,9 @@ def test_paired_error_of_an_accuracy_difference_is_the_textbook_one():
     variance = sum(50 * differences[labels == k].var(ddof=1) for k in range(3)) / 150**2
     assert gap.value == pytest.approx(differences.mean())
     assert gap.sampling_error == pytest.approx(math.sqrt(variance), rel=1e-12)
-    assert gap.half_width == pytest.approx(stats.norm.ppf(0.975) * math.sqrt(variance), rel=1e-12)
+    assert 10 < gap.degrees_of_freedom < 150
+    half = stats.t.ppf(0.975, gap.degrees_of_freedom) * math.sqrt(variance)
+    assert gap.half_width == pytest.approx(half, rel=1e-12)
 
 
 def test_seeds_add_their_own_error():
@@ -56,7 +59,14 @@ def test_seeds_add_their_own_error():
     parts = {name: column.var(ddof=1) / 3 for name, column in values.items()}
     assert gap.value == pytest.approx(values["B"].mean() - values["A"].mean(), rel=1e-12)
     assert gap.seed_error == pytest.approx(math.sqrt(sum(parts.values())), rel=1e-12)
-    welch = (gap.sampling_error**2 + sum(parts.values())) ** 2 / sum(part**2 / 2 for part in parts.values())
+    samples = sum(
+        sign * torch.stack([item["d_within"].influence for item in groups[name]]).mean(0)
+        for name, sign in (("B", 1), ("A", -1))
+    )
+    of_samples = within_classes(samples, torch.from_numpy(groups["A"][0].samples.labels)).degrees_of_freedom
+    welch = (gap.sampling_error**2 + sum(parts.values())) ** 2 / (
+        gap.sampling_error**4 / of_samples + sum(part**2 / 2 for part in parts.values())
+    )
     assert gap.degrees_of_freedom == pytest.approx(welch, rel=1e-12)
 
 

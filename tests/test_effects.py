@@ -14,6 +14,7 @@ from maxsup_analysis.effects import Design, Run
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.estimates import Estimate
 from maxsup_analysis.influence import Samples
+from maxsup_analysis.sampling import within_classes
 
 N, K = 60, 3
 SAMPLES = Samples(np.arange(N), np.arange(N) % K)
@@ -91,7 +92,14 @@ def test_the_interval_is_welchs():
     for (loss, alpha), weight in weights.items():
         values = [r.estimates["accuracy"].value for r in every if r.levels == {"loss": loss, "alpha": alpha}]
         parts.append(weight**2 * np.var(values, ddof=1) / 3)
-    freedom = (sampling**2 + seed**2) ** 2 / sum(part**2 / 2 for part in parts)
+    influence = sum(
+        weight * run.estimates["accuracy"].influence / 3
+        for (loss, alpha), weight in weights.items()
+        for run in every
+        if run.levels == {"loss": loss, "alpha": alpha}
+    )
+    samples = within_classes(influence, torch.from_numpy(SAMPLES.labels)).degrees_of_freedom
+    freedom = (sampling**2 + seed**2) ** 2 / (sampling**4 / samples + sum(part**2 / 2 for part in parts))
     half = stats.t.ppf(0.975, freedom) * math.hypot(sampling, seed)
     assert (effect.interval.low, effect.interval.high) == pytest.approx(
         (value - half, value + half), rel=1e-10

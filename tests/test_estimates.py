@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from maxsup_analysis import Measurements, measure, moments
-from maxsup_analysis.estimates import NOT_ASKED, standard_error
+from maxsup_analysis import Measurements, estimates, influence, measure, moment_shares, moments
+from maxsup_analysis.estimates import NOT_ASKED
 from maxsup_analysis.measurements import measure_representation, represent_arrays
 from maxsup_analysis.metrics import METRICS
+from maxsup_analysis.sampling import within_classes
 from tests.clouds import cloud
 from tests.oracle import ORACLE
 
@@ -46,16 +47,30 @@ def reweighted() -> dict[int, tuple[Measurements, Measurements]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def as_if_many() -> Measurements:
+    """Measured without what few samples change in influences through spreads, and without asking for more."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name in (
+            (influence, "spread_factors"),
+            (moment_shares, "spread_factors"),
+            (moment_shares, "direction_factors"),
+        ):
+            patched.setattr(module, name, lambda counts, *_: torch.ones_like(counts))
+        patched.setattr(estimates, "why_few", lambda *_: None)
+        return DATA.measured()
+
+
 @pytest.mark.parametrize("name", [name for name in METRICS if not has_no_duplicates(name)])
 def test_influence_is_the_derivative_with_respect_to_a_samples_weight(
-    name: str, reweighted: dict[int, tuple[Measurements, Measurements]]
+    name: str, reweighted: dict[int, tuple[Measurements, Measurements]], as_if_many: Measurements
 ):
-    influence = MEASURED[name].influence
-    assert influence is not None
+    found = as_if_many[name].influence
+    assert found is not None
     for i, (heavier, lighter) in reweighted.items():
         derivative = (heavier[name].value - lighter[name].value) / (2 / M)
         # Central differences of a smooth function of weights that sum to 120: the error is of order (1/m/40)^2.
-        assert float(influence[i]) == pytest.approx(derivative, rel=2e-3, abs=2e-6)
+        assert float(found[i]) == pytest.approx(derivative, rel=2e-3, abs=2e-6)
 
 
 def test_spreads_that_are_summed_are_those_that_follow_from_the_means(monkeypatch: pytest.MonkeyPatch):
@@ -116,7 +131,7 @@ def test_the_standard_error_of_accuracy_is_the_textbook_one():
 def test_the_standard_error_of_a_mean_ignores_what_lies_between_classes():
     values = torch.tensor([1.0, 2.0, 11.0, 12.0], dtype=torch.float64)
     labels = torch.tensor([0, 0, 1, 1])
-    assert standard_error(values / 4, labels) == pytest.approx(math.sqrt(2 * (2 * 0.5)) / 4)
+    assert within_classes(values / 4, labels).error == pytest.approx(math.sqrt(2 * (2 * 0.5)) / 4)
 
 
 def test_a_metric_of_the_head_does_not_depend_on_the_samples():

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from maxsup_analysis import InputError, Measurements, measure
 from maxsup_analysis.metrics.groups import groups
@@ -42,6 +43,7 @@ def test_undefined_is_null_with_a_reason():
     assert document["metrics"]["accuracy"] == {
         "value": None,
         "standard_error": None,
+        "degrees_of_freedom": None,
         "reason": "there are neither logits nor a head to compute them from",
     }
     assert all(item["value"] is not None or item["reason"] for item in document["metrics"].values())
@@ -52,8 +54,23 @@ def test_the_frame_has_a_row_a_metric():
     assert list(frame.index) == groups()["standard"] and list(frame.columns) == [
         "value",
         "standard_error",
+        "degrees_of_freedom",
         "reason",
     ]
+
+
+def test_degrees_of_freedom_come_back_and_are_many_where_a_file_does_not_say():
+    measured = measure(FEATURES, LABELS, weight=WEIGHT)
+    document = json.loads(measured.to_json())
+    again = Measurements.from_json(json.dumps(document))
+    item = again["d_within"]
+    assert 1 <= item.degrees_of_freedom < math.inf
+    assert item.half_width == pytest.approx(
+        stats.t.ppf(0.975, item.degrees_of_freedom) * item.standard_error, rel=1e-12
+    )
+    del document["metrics"]["d_within"]["degrees_of_freedom"]
+    older = Measurements.from_json(json.dumps(document))["d_within"]
+    assert older.half_width == pytest.approx(stats.norm.ppf(0.975) * item.standard_error, rel=1e-12)
 
 
 def test_logits_given_and_logits_from_the_head_are_the_same():

@@ -58,10 +58,9 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
         IntervalRow(
             metric.label,
             {
-                name: Interval(
-                    found[metric.name].value, found[metric.name].standard_error, math.nan, math.inf
-                )
+                name: Interval(one.value, one.standard_error, math.nan, one.degrees_of_freedom)
                 for name, found in estimates.items()
+                for one in (found[metric.name],)
             },
         )
         for metric in chosen

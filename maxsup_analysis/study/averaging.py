@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from maxsup_analysis.estimates import Estimate, standard_error
+from maxsup_analysis.estimates import Estimate
 from maxsup_analysis.influence import Samples
 from maxsup_analysis.measurements import Measurements
 
@@ -27,5 +27,6 @@ def _mean(estimates: Sequence[Estimate], samples: Samples) -> Estimate:
     influences = [item.influence for item in estimates if item.influence is not None]
     if len(influences) < len(estimates):
         return Estimate(value, float("nan"), reason)
+    constant = all(item.standard_error == 0 for item in estimates)
     influence = torch.stack(influences).mean(0)
-    return Estimate(value, standard_error(influence, torch.from_numpy(samples.labels)), reason, influence)
+    return Estimate.of(value, influence, torch.from_numpy(samples.labels), constant=constant)

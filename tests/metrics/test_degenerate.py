@@ -7,7 +7,7 @@ import pytest
 
 from maxsup_analysis import InputError, measure
 from maxsup_analysis.errors import OUT_OF_RANGE
-from maxsup_analysis.estimates import PAIRS, SINGLETON
+from maxsup_analysis.few_samples import singletons, two_alike
 from maxsup_analysis.metrics import METRICS
 from tests.clouds import cloud
 from tests.oracle import ORACLE
@@ -38,7 +38,7 @@ def test_a_class_with_one_sample_counts_and_leaves_the_error_unknown():
     measured = data.measured()
     agrees(measured, data.arrays)
     for name in ("d_within", "nc1_pinv", "nc2_etf_means", "accuracy"):
-        assert math.isnan(measured[name].standard_error) and measured[name].reason == SINGLETON
+        assert math.isnan(measured[name].standard_error) and measured[name].reason == singletons(1)
     # These do not depend on the class that has one sample.
     assert measured["d_within_unbiased"].standard_error > 0 and measured["nc2_etf_head"].standard_error == 0
 
@@ -169,14 +169,21 @@ def test_two_samples_deviate_alike_and_say_nothing_of_how_spreads_vary():
     data = cloud(4, 6, [2] * 4)
     measured = data.measured()
     for name in ("d_within", "class_separation", "within_variance", "cdnv", "nc1_pinv"):
-        assert measured[name].reason == PAIRS and math.isnan(measured[name].standard_error), name
+        assert measured[name].reason == two_alike(4) and math.isnan(measured[name].standard_error), name
     # Their mean varies all the same, and so do numbers of single samples.
     assert measured["between_variance"].standard_error > 0 and measured["nll"].standard_error > 0
     mixed = cloud(4, 6, [2, 9, 9, 9]).measured()
-    assert mixed["d_within"].standard_error > 0
+    assert mixed["d_within"].reason == two_alike(1)
     assert (
-        "two samples of a class deviate alike and add nothing to standard errors of spreads: 0" in mixed.notes
+        "two samples of a class deviate alike and say nothing of how far its spread varies: 0" in mixed.notes
     )
+
+
+def test_a_spread_of_two_samples_counts_for_nothing_among_many():
+    """Its part of the variance of d_within is 1 to 39 times 1/(30 - 1), were all classes alike: 43 %, or 2 %."""
+    assert cloud(40, 6, [2] + [30] * 39, seed=3).measured()["d_within"].reason == two_alike(1)
+    many = cloud(150, 6, [2] + [5] * 149, seed=3).measured()
+    assert many["d_within"].standard_error > 0 and many["d_within"].reason is None
 
 
 @pytest.mark.parametrize("offset", [0.0, 2.0**20])
