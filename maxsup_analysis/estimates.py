@@ -15,7 +15,7 @@ from maxsup_analysis.few_samples import why_few
 from maxsup_analysis.fits import fitted
 from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.influence import Samples, influences
-from maxsup_analysis.linearisation import OVERFLOW, Linearised, linearise
+from maxsup_analysis.linearisation import OVERFLOW, Linearised, linearise, through_means
 from maxsup_analysis.metrics.metric import (
     SUBSETS,
     ClassMetric,
@@ -181,8 +181,15 @@ def _swept(
     smooth = [entry for entry in entries if entry.gradient is not None]
     # Before the gradients are spent.
     few = [why_few(entry, representation) for entry in smooth]
-    found = influences(representation, gathered.kept, spectra, smooth)
-    known = zip(found.values, few, strict=True)
+    moving = [through_means(entry, gathered, representation) for entry in smooth]
+    moved = [entry for entry in moving if entry is not None]
+    found = influences(representation, gathered.kept, spectra, [*smooth, *moved])
+    through = iter(found.values[len(smooth) :])
+    whole = [
+        own if entry is None else own + next(through)
+        for own, entry in zip(found.values, moving, strict=False)
+    ]
+    known = zip(whole, few, strict=True)
     return [
         _Swept(entry) if entry.gradient is None else _Swept(entry, *next(known)) for entry in entries
     ], found.samples

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from operator import add, iadd
 
 import torch
@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
+from maxsup_analysis.mean_pulls import MeanPulls
 from maxsup_analysis.metrics.metric import SampleMetric
 from maxsup_analysis.moments import ClassMoments, ClusterMeans, ClusterMoments
 from maxsup_analysis.representation import Representation
@@ -62,6 +63,7 @@ class Gathered:
     scatter: Float64[Tensor, "D D"] | None
     totals: Mapping[str, Outcome]
     parts: tuple[Kept, ...]
+    pulls: MeanPulls | None = None
 
     @property
     def kept(self) -> Kept:
@@ -84,6 +86,7 @@ class Gathered:
             _both(plus, self.scatter, other.scatter),
             {name: added(total, other.totals[name]) for name, total in self.totals.items()},
             self.parts + other.parts,
+            _both(plus, self.pulls, other.pulls),
         )
 
 
@@ -192,6 +195,7 @@ class _PointParts:
         shape = whole.rows.features.shape if wanted.scatter else (0, 0)
         self.deviations = torch.empty(shape, dtype=whole.precision)
         self.seen = 0
+        self.pulls: list[MeanPulls] = []
 
     def add(self, tile: Tile) -> None:
         """Take a tile along."""
@@ -203,6 +207,8 @@ class _PointParts:
             self.span.add(tile.product_deviations)
         if self.direction_span is not None:
             self.direction_span.add(tile.product_direction_deviations)
+        if self.wanted.pulls:
+            self.pulls.append(MeanPulls.of(tile))
         if self.wanted.scatter:
             self.deviations[self.seen : self.seen + len(tile)] = tile.product_deviations
             self.seen += len(tile)
@@ -231,6 +237,7 @@ class _PointParts:
                     None if direction_span is None else direction_span.shares,
                 ),
             ),
+            reduce(add, self.pulls) if self.pulls else None,
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from maxsup_analysis.gathering import Kept
 from maxsup_analysis.linearisation import Linearised, MomentGradient
-from maxsup_analysis.metrics.metric import OrderMetric, SampleMetric, SpectralMetric
+from maxsup_analysis.metrics.metric import Metric, OrderMetric, SampleMetric, SpectralMetric
 from maxsup_analysis.moment_shares import MomentPlan
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
@@ -61,7 +61,7 @@ def influences(
     return Influences(
         samples,
         torch.stack([
-            _of_kept(entry, kept)
+            _of_kept(entry, kept, factors)
             if entry.metric.name in kept.columns
             else _with_span(entry, next(shares), kept, factors)
             for entry in entries
@@ -71,12 +71,21 @@ def influences(
     )  # fmt: skip
 
 
-def _of_kept(entry: Linearised, kept: Kept) -> Float64[Tensor, " N"]:
-    """Influences that need no sweep: those of a metric whose columns were kept."""
+def _of_kept(entry: Linearised, kept: Kept, factors: Float64[Tensor, " N"]) -> Float64[Tensor, " N"]:
+    """Influences that need no sweep: those of a metric whose columns were kept; factors: `spread_factors`."""
     assert isinstance(entry.gradient, Tensor)
     columns = kept.columns[entry.metric.name]
     assert isinstance(columns, Tensor), "a metric without columns has no gradient"
-    return entry.gradient if isinstance(entry.metric, OrderMetric) else columns @ entry.gradient
+    if isinstance(entry.metric, OrderMetric):
+        return entry.gradient
+    found = columns @ entry.gradient
+    return found * factors if _is_a_spread(entry.metric) else found
+
+
+def _is_a_spread(metric: Metric) -> bool:
+    """Whether it is of distances from the mean of the own class, of wrong samples too, or for most samples."""
+    seen = metric.seen_from if isinstance(metric, SampleMetric) else None
+    return seen is not None and seen.mean != "own direction" and seen.by != "wrong"
 
 
 def _with_span(
@@ -167,7 +176,8 @@ def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
         products = tile.product_deviations @ vectors.T
         shares[:, n] += (products.square_().double() @ slope) * factors
     for n, metric, gradient in plan.samples:
-        shares[:, n] = metric.shares(tile, gradient)
+        own = metric.shares(tile, gradient)
+        shares[:, n] = own * factors if _is_a_spread(metric) else own
     for chosen, spectrum, gradients in plan.spectra:
         shares[:, list(chosen)] = spectrum.shares(tile, gradients)
     return shares

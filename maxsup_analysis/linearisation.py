@@ -115,6 +115,21 @@ def linearise(
     return [_linearised(metric, evaluate) for metric in metrics]
 
 
+def through_means(entry: Linearised, gathered: Gathered, representation: Representation) -> Linearised | None:
+    """A metric of samples as a function of the class means that they are seen from; None where they are not."""
+    metric, gradient = entry.metric, entry.gradient
+    if not isinstance(metric, SampleMetric) or metric.seen_from is None or not isinstance(gradient, Tensor):
+        return None
+    assert gathered.pulls is not None, "where standard errors are wanted, so are these"
+    slopes = gradient[0] * gathered.pulls.slopes(metric.seen_from, representation.means.directions)
+    moved = ClusterGradient(None, slopes.to(representation.precision), None, None, None)
+    still = ClusterGradient(None, None, None, None, None)
+    directed = metric.seen_from.mean == "own direction"
+    found = MomentGradient(still, moved, None) if directed else MomentGradient(moved, still, None)
+    # Under another name: nothing is kept of it.
+    return Linearised(replace(metric, name=f"{metric.name} through class means"), entry.value, found)
+
+
 def _linearised(metric: Metric, evaluate: Callable[[Metric], tuple[float, Gradient | None]]) -> Linearised:
     try:
         value, gradient = evaluate(metric)

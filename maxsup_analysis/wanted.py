@@ -15,6 +15,7 @@ class Wanted:
 
     kept: metrics whose contributions or columns are kept for all samples.
     errors: whether standard errors are wanted, which need derivatives with respect to the class means.
+    pulls: whether those of samples that are seen from class means are among them.
     """
 
     totals: tuple[SampleMetric, ...] = ()
@@ -23,6 +24,7 @@ class Wanted:
     direction_span: bool = False
     scatter: bool = False
     errors: bool = False
+    pulls: bool = False
 
     @property
     def nothing(self) -> bool:
@@ -48,4 +50,5 @@ class Wanted:
             direction_span="direction_span" in needs,
             scatter="scatter" in needs,
             errors=errors,
+            pulls=errors and any(metric.seen_from is not None for metric in of_samples),
         )

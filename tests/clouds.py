@@ -1,10 +1,14 @@
 """Data that tests share: random clouds with right and wrong predictions, and the exact simplex."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
+import torch
 
-from maxsup_analysis import Measurements, measure
+from maxsup_analysis import Measurements, estimates, influence, measure, moment_shares
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,17 @@ def simplex(K: int, D: int, n: int, seed: int = 0) -> Cloud:
     labels = np.repeat(np.arange(K), n)
     features = 3 * corners[labels]
     return Cloud(features, labels, features @ corners.T, corners, np.zeros(K))
+
+
+@contextmanager
+def as_if_many_samples() -> Iterator[None]:
+    """Influences are derivatives: without what is changed in them where classes are small, whatever their size."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name in (
+            (influence, "spread_factors"),
+            (moment_shares, "spread_factors"),
+            (moment_shares, "direction_factors"),
+        ):
+            patched.setattr(module, name, lambda counts, *_: torch.ones_like(counts))
+        patched.setattr(estimates, "why_few", lambda *_: None)
+        yield

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from maxsup_analysis import Measurements, estimates, influence, measure, moment_shares, moments
+from maxsup_analysis import Measurements, measure, moments
 from maxsup_analysis.estimates import NOT_ASKED
 from maxsup_analysis.measurements import measure_representation, represent_arrays
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.sampling import within_classes
-from tests.clouds import cloud
+from tests.clouds import as_if_many_samples, cloud
 from tests.oracle import ORACLE
 
 DATA = cloud(3, 4, [40, 30, 50], seed=7)
@@ -23,11 +23,10 @@ def has_no_duplicates(name: str) -> bool:
     """Whether a metric means something else where a sample stands in the data twice; its own tests then weigh it.
 
     Pairs of different samples; ranks whose average depends on how many there are; edges that are held fixed;
-    halves of the samples that their ids decide; the first so many samples of a class; class means that count as
-    given; the number of samples itself.
+    halves of the samples that their ids decide; the first so many samples of a class; the number of samples itself.
     """
     words = ("unbiased", "aurc", "adaptive", "at_temperature", "normalised_logit", "alpha_req")
-    words += ("rank_within", "rankme_within", "ratio_within", "distance_to", "cosine_to_own", "samples_per")
+    words += ("rank_within", "rankme_within", "ratio_within", "samples_per")
     return any(word in name for word in words)
 
 
@@ -50,14 +49,7 @@ def reweighted() -> dict[int, tuple[Measurements, Measurements]]:
 @pytest.fixture(scope="module")
 def as_if_many() -> Measurements:
     """Measured without what few samples change in influences through spreads, and without asking for more."""
-    with pytest.MonkeyPatch.context() as patched:
-        for module, name in (
-            (influence, "spread_factors"),
-            (moment_shares, "spread_factors"),
-            (moment_shares, "direction_factors"),
-        ):
-            patched.setattr(module, name, lambda counts, *_: torch.ones_like(counts))
-        patched.setattr(estimates, "why_few", lambda *_: None)
+    with as_if_many_samples():
         return DATA.measured()
 
 

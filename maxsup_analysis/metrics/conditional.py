@@ -1,7 +1,4 @@
-"""Where samples lie that are classified correctly, and where those that are not: distances to class means.
-
-Class means are given: the standard errors speak of samples drawn around these means.
-"""
+"""Where samples lie that are classified correctly, and where those that are not: distances to class means."""
 
 from functools import partial
 
@@ -11,6 +8,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.entry import mean_metric, total_metric
+from maxsup_analysis.metrics.metric import SeenFrom
 from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE, require_distinct_means
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.tile import Tile
@@ -44,13 +42,14 @@ def distance_between_means(representation: Representation) -> Tensor:
     differs="in the units of the features",
     needs=("features",),
     over=("all", "correct", "wrong"),
+    from_own_mean=True,
 )
 def distance_to_own_mean(tile: Tile) -> Float64[Tensor, " B"]:
     """Mean Euclidean distance of a sample from the mean of its class.
 
     Samples weigh equally; the distance itself, not its square. It shrinks with the features: compare networks
-    by distance_to_own_mean_relative. The class means, of correct and wrong samples together, count as given in
-    the standard error.
+    by distance_to_own_mean_relative. The class means are of correct and wrong samples together; their noise
+    counts in the standard error.
     """
     return tile.once(_distances_to_own)
 
@@ -63,11 +62,12 @@ def distance_to_own_mean(tile: Tile) -> Float64[Tensor, " B"]:
     collapsed=0.0,
     differs="in the units of the features",
     needs=("features",),
+    seen_from=SeenFrom("predicted", "all"),
 )
 def distance_to_predicted_mean(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean Euclidean distance of a sample from the mean of the class that it is taken for.
 
-    For correct samples that is their own class. The class means count as given in the standard error. Samples
+    For correct samples that is their own class. The noise of the class means counts in the standard error. Samples
     that are taken for a class without samples, which has no mean, are left out.
     """
     return tile.once(_distances_to_predicted)
@@ -81,6 +81,7 @@ def distance_to_predicted_mean(tile: Tile) -> Float64[Tensor, "B 2"]:
     collapsed=None,
     differs="in the units of the features",
     needs=("features",),
+    seen_from=SeenFrom("predicted", "wrong"),
 )
 def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean Euclidean distance of a wrongly classified sample from the mean of the class that it is taken for.
@@ -100,13 +101,13 @@ def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     needs=("features",),
     over=("all", "correct", "wrong"),
     unit=distance_between_means,
+    from_own_mean=True,
 )
 def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     """Mean distance of a sample from the mean of its class, for each unit of distance between class means.
 
     The unit s is the root of the mean squared distance between two class means, classes weighing equally: free
-    of the scale of the features. In the standard error its noise counts; where samples are from, the class means,
-    counts as given.
+    of the scale of the features. Its noise counts in the standard error, with that of the class means.
     """
     return tile.once(_distances_to_own)
 
@@ -120,6 +121,7 @@ def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     differs="in units of the distance between class means",
     needs=("features",),
     unit=distance_between_means,
+    seen_from=SeenFrom("predicted", "all"),
 )
 def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance from the mean of the predicted class, for each unit of distance between class means.
@@ -139,6 +141,7 @@ def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     differs="in units of the distance between class means",
     needs=("features",),
     unit=distance_between_means,
+    seen_from=SeenFrom("predicted", "wrong"),
 )
 def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance of wrong samples from the predicted mean, for each unit of distance between class means.
@@ -156,13 +159,14 @@ def distance_to_predicted_mean_relative_wrong(tile: Tile) -> Float64[Tensor, "B 
     source=OURS,
     collapsed=1.0,
     needs=("features",),
+    seen_from=SeenFrom("own direction", "all"),
 )
 def cosine_to_own_direction(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean cosine between a sample and the direction of its class.
 
     The direction of a class is the mean of its features scaled to length one; features are not centred, samples
-    weigh equally. From 0 to 1 over all samples. Zero vectors have no direction and are left out. Class
-    directions count as given in the standard error.
+    weigh equally. From 0 to 1 over all samples. Zero vectors have no direction and are left out. The noise of
+    class directions counts in the standard error.
     """
     return tile.once(_cosines)
 
@@ -174,12 +178,13 @@ def cosine_to_own_direction(tile: Tile) -> Float64[Tensor, "B 2"]:
     source=OURS,
     collapsed=1.0,
     needs=("features",),
+    seen_from=SeenFrom("own direction", "correct"),
 )
 def cosine_to_own_direction_correct(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean cosine between a sample and the direction of its class; correctly classified samples only.
 
-    The direction of a class is that of cosine_to_own_direction, of correct and wrong samples together, and
-    counts as given in the standard error. Zero vectors are left out.
+    The direction of a class is that of cosine_to_own_direction, of correct and wrong samples together. Zero vectors
+    are left out.
     """
     return tile.once(_cosines) * tile.correct[:, None]
 
@@ -191,12 +196,13 @@ def cosine_to_own_direction_correct(tile: Tile) -> Float64[Tensor, "B 2"]:
     source=OURS,
     collapsed=None,
     needs=("features",),
+    seen_from=SeenFrom("own direction", "wrong"),
 )
 def cosine_to_own_direction_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean cosine between a sample and the direction of its class; wrongly classified samples only.
 
-    The direction of a class is that of cosine_to_own_direction, of correct and wrong samples together, and
-    counts as given in the standard error. Zero vectors are left out.
+    The direction of a class is that of cosine_to_own_direction, of correct and wrong samples together. Zero vectors
+    are left out.
     """
     return tile.once(_cosines) * (1 - tile.correct)[:, None]
 

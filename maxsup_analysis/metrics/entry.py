@@ -25,6 +25,7 @@ from maxsup_analysis.metrics.metric import (
     OrderMetric,
     QuotientMetric,
     SampleMetric,
+    SeenFrom,
     SpectralMetric,
     Subset,
 )
@@ -86,10 +87,12 @@ def mean_metric(
     needs: tuple[Need, ...] = (),
     over: tuple[Subset, ...] = ("all",),
     unit: Unit | None = None,
+    from_own_mean: bool = False,
 ) -> Callable[[Contributions], Contributions]:
     """Enter a per-sample function as a metric, its mean; one metric for each subset of the samples.
 
-    unit: a function of moments and head that the mean is divided by.
+    unit: a function of moments and head that the mean is divided by. from_own_mean: whether the function is the
+    distance from the mean of the class of a sample, whose noise then counts.
     """
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
@@ -99,7 +102,9 @@ def mean_metric(
             contributions = partial(_mean_contributions, values=seen, subset=subset)
             combine = partial(_mean, subset=subset)
             described = described_by(values, entry, subset)
-            enter_metric(_in_units(_of_contributions(described, contributions, combine, 2), unit))
+            seen_from = SeenFrom("own", subset) if from_own_mean else None
+            made = _of_contributions(described, contributions, combine, 2, seen_from)
+            enter_metric(_in_units(made, unit))
         return values
 
     return enter
@@ -117,10 +122,12 @@ def total_metric(
     needs: tuple[Need, ...] = (),
     unit: Unit | None = None,
     width: int = MOST_TOTALS,
+    seen_from: SeenFrom | None = None,
 ) -> Callable[[Contributions], Contributions]:
     """Enter a metric that `combine` makes of the sums of per-sample contributions, B x P.
 
-    width: P, at most. unit: a function of moments and head that what it makes is divided by.
+    width: P, at most. unit: a function of moments and head that what it makes is divided by. seen_from: the class
+    means that contributions are seen from, whose noise then counts.
     """
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
 
@@ -128,7 +135,7 @@ def total_metric(
         seen = checked(contributions, "a row of numbers a sample")
         made = checked(combine, "one number", of=contributions)
         described = described_by(contributions, entry)
-        enter_metric(_in_units(_of_contributions(described, seen, made, width), unit))
+        enter_metric(_in_units(_of_contributions(described, seen, made, width, seen_from), unit))
         return contributions
 
     return enter
@@ -210,7 +217,11 @@ def _family(module: str) -> str:
 
 
 def _of_contributions(
-    described: dict, contributions: Contributions, combine: Callable[[Tensor], Tensor], width: int
+    described: dict,
+    contributions: Contributions,
+    combine: Callable[[Tensor], Tensor],
+    width: int,
+    seen_from: SeenFrom | None,
 ) -> SampleMetric:
     return SampleMetric(
         **described,
@@ -219,6 +230,7 @@ def _of_contributions(
         combine=combine,
         columns=contributions,
         width=width,
+        seen_from=seen_from,
     )
 
 

@@ -74,6 +74,17 @@ class MomentMetric(Metric):
 
 
 @dataclass(frozen=True)
+class SeenFrom:
+    """What contributions of samples are seen from: a distance from a class mean, or the cosine to a mean direction.
+
+    mean: of the own class, or of the one that a sample is taken for. by: the samples that see it.
+    """
+
+    mean: Literal["own", "predicted", "own direction"]
+    by: Subset
+
+
+@dataclass(frozen=True)
 class SampleMetric(Metric):
     """A differentiable function of P totals over samples.
 
@@ -82,6 +93,7 @@ class SampleMetric(Metric):
     combine: totals -> the value.
     columns: the contributions themselves, B x P, where there are few enough to keep them for all samples.
     width: P, at most.
+    seen_from: the class means that the first contribution of each sample changes with, where it does.
     """
 
     totals: Callable[[Tile], Tensor]
@@ -89,6 +101,7 @@ class SampleMetric(Metric):
     combine: Callable[[Tensor], Tensor]
     columns: Contributions | None = None
     width: int = MOST_TOTALS
+    seen_from: SeenFrom | None = None
 
     @property
     def is_of_logits(self) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import top_k_accuracy_score
 
-from maxsup_analysis.estimates import Estimate
+from maxsup_analysis.estimates import ALIKE, Estimate
 from maxsup_analysis.measurements import measure_representation, represent_arrays
 from maxsup_analysis.metrics.metric import METRICS
 from tests.clouds import Cloud, cloud, simplex
@@ -211,7 +211,8 @@ def test_a_row_of_the_head_that_is_zero_has_no_direction():
         math.isnan(item.value) and item.reason == "the head's row of class 1 is zero, which has no direction"
     )
     # No sample is of class 2, nor now of class 1.
-    assert one("cosine_to_head", np.ones((4, 2)), np.zeros(4, int), None, weight, None).reason is None
+    alike = one("cosine_to_head", np.ones((4, 2)), np.zeros(4, int), None, weight, None)
+    assert alike.value == pytest.approx(7 / 5 / 2**0.5) and alike.reason == ALIKE
 
 
 def test_without_a_head_there_is_a_reason():

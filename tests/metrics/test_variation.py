@@ -13,7 +13,7 @@ from scipy.stats import f_oneway
 from maxsup_analysis import measure as measure_groups
 from maxsup_analysis import pairs
 from maxsup_analysis.metrics import METRICS
-from tests.clouds import Cloud, cloud, simplex
+from tests.clouds import Cloud, as_if_many_samples, cloud, simplex
 from tests.oracle.variation import ORACLE
 
 measure = partial(measure_groups, groups=("variation",))
@@ -181,7 +181,8 @@ def test_influences_are_derivatives():
         features, labels, logits = (part[rows] for part in data.arrays[:3])
         return measure(features, labels, logits, data.weight, data.bias)
 
-    measured = of(chosen)
+    with as_if_many_samples():
+        measured = of(chosen)
     for sample in (0, 21):
         more, fewer = of(np.append(chosen, sample)), of(np.delete(chosen, sample * m))
         for name in ORACLE:
