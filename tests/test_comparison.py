@@ -59,11 +59,12 @@ def test_seeds_add_their_own_error():
     parts = {name: column.var(ddof=1) / 3 for name, column in values.items()}
     assert gap.value == pytest.approx(values["B"].mean() - values["A"].mean(), rel=1e-12)
     assert gap.seed_error == pytest.approx(math.sqrt(sum(parts.values())), rel=1e-12)
-    samples = sum(
-        sign * torch.stack([item["d_within"].influence for item in groups[name]]).mean(0)
-        for name, sign in (("B", 1), ("A", -1))
+    labels, rows = (
+        torch.arange(160) % 4,
+        {name: [item["d_within"].influence for item in group] for name, group in groups.items()},
     )
-    of_samples = within_classes(samples, torch.from_numpy(groups["A"][0].samples.labels)).degrees_of_freedom
+    gaps = [b - a for a, b in zip(rows["A"], rows["B"], strict=True) if a is not None and b is not None]
+    of_samples = within_classes(torch.stack(gaps).mean(0), labels).degrees_of_freedom
     welch = (gap.sampling_error**2 + sum(parts.values())) ** 2 / (
         gap.sampling_error**4 / of_samples + sum(part**2 / 2 for part in parts.values())
     )

@@ -92,12 +92,11 @@ def test_the_interval_is_welchs():
     for (loss, alpha), weight in weights.items():
         values = [r.estimates["accuracy"].value for r in every if r.levels == {"loss": loss, "alpha": alpha}]
         parts.append(weight**2 * np.var(values, ddof=1) / 3)
-    influence = sum(
-        weight * run.estimates["accuracy"].influence / 3
-        for (loss, alpha), weight in weights.items()
-        for run in every
-        if run.levels == {"loss": loss, "alpha": alpha}
-    )
+    influence = torch.zeros(N, dtype=torch.float64)
+    for run in every:
+        row = run.estimates["accuracy"].influence
+        assert row is not None
+        influence += weights[run.levels["loss"], run.levels["alpha"]] * row / 3
     samples = within_classes(influence, torch.from_numpy(SAMPLES.labels)).degrees_of_freedom
     freedom = (sampling**2 + seed**2) ** 2 / (sampling**4 / samples + sum(part**2 / 2 for part in parts))
     half = stats.t.ppf(0.975, freedom) * math.hypot(sampling, seed)
