@@ -89,7 +89,7 @@ def test_the_mean_of_one_is_itself_and_undefined_stays_so(checkpoint: Path):
 @pytest.mark.parametrize(
     ("measure", "sentence"),
     [
-        ('splits = ["tset"]', "expected a split of digits: train or test, got 'tset'"),
+        ('splits = ["tset"]', "digits has the splits train, test, none of them meant by 'tset'"),
         ('splits = ["test+fgo:3"]', "no corruption is called 'fgo'; did you mean 'fog'"),
         ('transfer = ["digist"]', "no data set is called 'digist'; did you mean 'digits'"),
     ],

@@ -49,8 +49,11 @@ def test_a_folder_trains_and_its_features_can_be_taken(plan: TrainingPlan, tmp_p
     assert outcome.last.test_accuracy is not None and outcome.last.test_accuracy > 0.9
     about = torch.load(tmp_path / "x.pt", weights_only=True)["metadata"]
     assert about["preprocessing"]["size"] == [3, SIDE, SIDE] and about["classes"] == ["bright", "dark"]
-    store = extract_features(tmp_path / "x.pt", None, Extraction(device="cpu", workers=0))
-    assert store.size == 12
+    how = Extraction(data=plan.data, split="val", device="cpu", workers=0)
+    assert extract_features(tmp_path / "x.pt", None, how).size == 12
+    # The file names the folder, and only the user may.
+    with pytest.raises(InputError, match=r"which a file may not choose; .* --data "):
+        extract_features(tmp_path / "x.pt", None, replace(how, data=None))
 
 
 def test_workers_and_interruptions_do_not_matter(plan: TrainingPlan, tmp_path: Path):

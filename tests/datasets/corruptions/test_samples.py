@@ -145,7 +145,7 @@ def test_data_by_name(tmp_path: Path):
     folder = class_folders(tmp_path, {"a": 2})
     assert open_data(str(folder), "+snow:4:7").split.endswith("+snow:4:7")
     names = {
-        default_store(Path("ce.pt"), Extraction(split=split)).name
+        default_store(Path("ce.pt"), Extraction(split=split), split).name
         for split in ("test", "test+fog:1", "test+fog:2")
     }
     assert names == {"ce.test.features", "ce.test-fog-1.features", "ce.test-fog-2.features"}
@@ -160,8 +160,8 @@ def test_data_by_name(tmp_path: Path):
         ("test+fog:-1", r"expected a split as test\+KIND:SEVERITY .*got 'test\+fog:-1'"),
         ("test+fog:1:2:3", r"expected a split as test\+KIND:SEVERITY .*got"),
         ("test+fog:9", "expected a severity of fog from 1 to 5, got 9"),
-        ("+fog:1", "say which split of digits: --split train or test"),
-        ("test+snow:1+fog:1", "expected a split of digits|expected clean samples"),
+        ("+fog:1", "digits has the splits train, test; name one of them with --split"),
+        ("test+snow:1+fog:1", r"digits has the splits train, test, none of them meant by 'test\+snow:1'"),
     ],
 )
 def test_what_cannot_be_said(split: str, sentence: str):
