@@ -59,14 +59,16 @@ class Dialect:
 
     applies: whether a file is one of its, from what lies at its top, its settings, and the config.json beside it.
     images: how it prepares images in evaluation. used: the settings that decide network, images, classes or loss.
-    arguments: settings that are arguments of the constructor -> how the constructor calls them; groups: settings that
-    are tables of such arguments. timm_first: its names of networks are those of timm.
+    published: settings about weights that were published. arguments: settings that are arguments of the constructor
+    -> how the constructor calls them. groups: settings that are tables of such arguments. timm_first: its names of
+    networks are those of timm.
     """
 
     name: str
     applies: Applies
     images: Images = image_settings.of_others
     used: tuple[str, ...] = FREE_IMAGES
+    published: tuple[str, ...] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ("model_kwargs", "model_args")
     timm_first: bool = False
@@ -89,7 +91,7 @@ class Dialect:
 
     def unused(self, settings: Settings) -> tuple[str, ...]:
         """What is stated, not about the run alone, and not used."""
-        used = {*USUAL, *self.used, *self.arguments, *self.groups}
+        used = {*USUAL, *self.used, *self.published, *self.arguments, *self.groups}
         return tuple(
             name
             for name, value in settings.items()
@@ -107,11 +109,11 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect("maxsup-analysis", lambda top, said, config: str(top.get("format", "")).startswith(OWN_FORMAT)),
     Dialect("Hugging Face, transformers", lambda top, said, config: "model_type" in config),
     Dialect("Hugging Face, timm", lambda top, said, config: is_timm_config(config), image_settings.of_timm,
-            (*TIMM_IMAGES, *TIMM_PUBLISHED), {"global_pool": "global_pool"}, timm_first=True),
+            TIMM_IMAGES, TIMM_PUBLISHED, {"global_pool": "global_pool"}, timm_first=True),
     Dialect("PyTorch Lightning", _keys("pytorch-lightning_version"),
             used=(*FREE_IMAGES, "config.model", "class_map"), arguments={"global_pool": "global_pool"}),
     Dialect("timm train.py", _keys("arch", "state_dict", "version"), image_settings.of_timm,
-            (*TIMM_IMAGES, "class_map", "input_img_mode", "dataset"), TIMM_ARGUMENTS, timm_first=True),
+            (*TIMM_IMAGES, "class_map", "input_img_mode"), (), TIMM_ARGUMENTS, timm_first=True),
     Dialect("mmengine", _keys("meta", "message_hub")),
     Dialect("DINO", _keys("student", "teacher"), used=(*FREE_IMAGES, "patch_size", "out_dim")),
     Dialect("Swin Transformer", _keys("model", "max_accuracy", "config"), image_settings.of_swin,

@@ -179,7 +179,13 @@ def prepared(
 
 
 def _outputs_of(checkpoint: Checkpoint, classifier: Classifier, how: Extraction) -> Outputs:
-    written_by = checkpoint.inspection.claims.format
+    claims = checkpoint.inspection.claims
+    if claims.class_map and (how.class_map, how.class_order, classifier.class_names) == (None, None, None):
+        raise InputError(
+            f"{checkpoint.name}: its run numbered the classes by a file, {clean_label(claims.class_map)}, which is not "
+            "in the checkpoint; give that file with --class-map FILE"
+        )
+    written_by = claims.format
     return Outputs(classifier.num_classes, classifier.class_names, how.class_map, how.class_order, written_by)
 
 

@@ -61,12 +61,15 @@ def of_timm(said: Stated, known: KnownArchitecture | None, arguments: Arguments)
     channels = arguments.get("in_chans", size[0] if size else base.size[0])
     sides = _sides(arguments) or (size[1:] if size else base.size[1:])
     assert isinstance(channels, int)
+    mode = said.item("input_img_mode")
+    if mode is not None and mode.among({"RGB": 3, "L": 1}, "give --image-size, --mean and --std") != channels:
+        raise mode.refused(f"but its network takes {channels} channels; give --image-size, --mean and --std")
     mean, std = _deviations(said, channels, base)
     made = Preprocessing((channels, *sides), mean, std, None, _word(said, base.interpolation))
-    fraction, mode = said.item("crop_pct"), said.item("crop_mode")
+    fraction, crop_mode = said.item("crop_pct"), said.item("crop_mode")
     scale = known.resize_or_crop_pct if known else 0.875
     crop = fraction.real(LEAST_CROP, 1.0) if fraction else scale if isinstance(scale, float) else 0.875
-    squeezed = mode.among(MODES, "give --resize and --image-size") if mode else ""
+    squeezed = crop_mode.among(MODES, "give --resize and --image-size") if crop_mode else ""
     if squeezed:
         convention = "timm border" if squeezed == "border" else "torchvision"
         made = replace(made, resize=made.size[1:], convention=convention)

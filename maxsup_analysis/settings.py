@@ -45,10 +45,10 @@ RUN_ALONE = frozenset({
     "alpha", "attn_only", "auto_augment", "bce_loss", "beta", "bias_weight_decay", "bn_momentum", "bpow",
     "channels_last", "clip_grad_norm", "cls_token", "comment", "criterion", "crop", "data", "data_path",
     "data_set", "dataset", "dataset_name", "dist_bn", "eval", "fused_layernorm", "fused_window_process",
-    "fuser", "head_init_bias", "head_init_scale", "imagenet_pretrained", "inat_category", "jsd_loss",
-    "layer_norm_decay", "layer_scale_init_value", "lmdb", "local_rank", "loss", "lr_tta", "mb",
+    "fuser", "head_init_bias", "head_init_scale", "imagenet_pretrained", "inat_category", "input_key", "jsd_loss",
+    "layer_norm_decay", "layer_scale_init_value", "lmdb", "local_rank", "loss", "lr_tta", "max_res", "mb", "min_res",
     "model_ema_decay", "mollify", "name", "no_ddp_bb", "norm_weight_decay", "npow", "num_samples", "print_freq",
-    "random_erase", "rep", "split_bn", "sync_bn", "synchronize_bn", "task", "test", "threeaugment",
+    "random_erase", "rep", "split_bn", "sync_bn", "synchronize_bn", "target_key", "task", "test", "threeaugment",
     "train_crop_size", "train_mode", "transformer_embedding_decay", "unscale_lr", "use_checkpoint", "use_v2",
     "validate", "ynoise",
 })  # fmt: skip
