@@ -119,5 +119,6 @@ def _naming(path: Path) -> Iterator[None]:
         full = reason.errno in NO_ROOM
         if full or reason.filename is None:
             advice = ROOM if full else ELSEWHERE
-            raise InputError(f"cannot write to {path} ({reason.strerror or reason}); {advice}") from None
+            said = os.strerror(reason.errno) if full and reason.errno else reason.strerror or reason
+            raise InputError(f"cannot write to {path} ({said}); {advice}") from None
         raise
