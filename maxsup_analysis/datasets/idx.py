@@ -29,6 +29,8 @@ def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
                     f"expected an IDX file of bytes with {dimensions} dimensions, got something else: {path}"
                 )
             shape = tuple(int(size) for size in np.frombuffer(start[4:], ">u4"))
+            if 0 in shape:
+                raise InputError(f"{path} holds nothing: its shape is {shape}; fetch it again")
             size = math.prod(shape)
             # A file cannot hold more than it has, or than gzip can pack into it.
             possible = (

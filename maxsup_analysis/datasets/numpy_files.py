@@ -3,6 +3,7 @@
 import math
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ READ_AT_ONCE = 2**24
 FEW_BYTES, MOST_PACKED = 2**30, 200
 _ERRORS = (
     OSError, ValueError, EOFError, TypeError, ArithmeticError, LookupError, NotImplementedError, SyntaxError,
-    RecursionError, MemoryError, zipfile.BadZipFile,
+    RecursionError, MemoryError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
