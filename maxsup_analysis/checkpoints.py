@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maxsup_analysis.containers import Record, StoredTensor
 from maxsup_analysis.containers.contents import ITEM_SIZES
-from maxsup_analysis.containers.verify import blocks, place_of
+from maxsup_analysis.containers.verify import beside, blocks, place_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import refusing_to_write, write_durably
 from maxsup_analysis.inspection import Inspection, inspect_checkpoint
@@ -85,7 +85,8 @@ def open_checkpoint(
     """Open any checkpoint, verify its bytes, and take the weights of the classifier; nothing in it is run.
 
     use_ema, weights_key: which of several weights; see `maxsup_analysis.weights.choose_weights`.
-    expect_sha256: the digest that the file has to have.
+    expect_sha256: the digest that the file has to have; of a folder, also what says which network the weights belong
+        to is in it.
 
     Raises InputError, which names the file, for what is no checkpoint, damaged, ambiguous or changed meanwhile.
     """
@@ -96,6 +97,11 @@ def open_checkpoint(
     if expect_sha256 is not None and digest != expect_sha256.lower():
         raise InputError(
             f"{path}: expected SHA-256 {expect_sha256}, got {digest}; it is another file, or damaged"
+        )
+    if expect_sha256 is not None and not path.is_dir() and found.folder is not None:
+        raise InputError(
+            f"{path}: its SHA-256 is right, but does not cover {' and '.join(beside(path.parent))} beside it, which "
+            f"say what network it is; give the folder, {path.parent}, and the SHA-256 that inspect shows of it"
         )
     try:
         written = load_tensors(path, found.weights.written)

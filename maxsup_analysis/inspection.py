@@ -13,7 +13,7 @@ from maxsup_analysis.architectures.known import KnownArchitecture, index
 from maxsup_analysis.architectures.own_arguments import own_arguments
 from maxsup_analysis.claims import Claims, claims_of
 from maxsup_analysis.containers import Contents, read
-from maxsup_analysis.containers.verify import verified
+from maxsup_analysis.containers.verify import beside, verified
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.hugging_face import TransformersFolder, transformers_folder
 from maxsup_analysis.labels import clean_label
@@ -135,7 +135,7 @@ class Inspection:
             "epoch": about["epoch"],
             "training": training,
             "data": about["data"],
-            "SHA-256": self.sha256,
+            "SHA-256": self.sha256 and f"{self.sha256}{self._covered()}",
             "not imported": about["foreign_classes"],
             "stated, not used": about["unused"],
             "warning": about["warnings"],
@@ -146,6 +146,10 @@ class Inspection:
             for name, value in shown.items()
             if value not in ("", None, [])
         )
+
+    def _covered(self) -> str:
+        names = () if self.path.is_dir() else beside(self.path.parent)
+        return f" (of the file alone: not of {', '.join(names)} beside it)" if names else ""
 
     def _unknown(self) -> str:
         if "architecture" in self.refused:

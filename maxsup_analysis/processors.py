@@ -235,7 +235,7 @@ def _resize(said: _Fields, processor: Processor, size: Sides) -> tuple[Sides, tu
     """What a processor makes of its size, and the crop that belongs to it."""
     fraction = said.fields.get("crop_pct")
     default = processor.crop_fraction if fraction is None else None
-    kept = fraction.real(0.05, 20) if fraction and not fraction.is_nothing else default
+    kept = fraction.real(0.05, 20.0) if fraction and not fraction.is_nothing else default
     match processor.special, size:
         case "convnext", int():
             whole = size >= CONVNEXT_WHOLE

@@ -7,18 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from maxsup_analysis.containers.contents import Contents, Record
+from maxsup_analysis.containers.folders import INDEXES, SIDECARS
 from maxsup_analysis.errors import InputError
 
 BLOCK = 1 << 20
 
 
 def verified(path: Path, contents: Contents) -> str:
-    """The SHA-256 of a file (of a folder: of the digests of the files used); InputError where a checksum fails."""
+    """The SHA-256 of a file (of a folder: of the digests of the files used); InputError where a checksum fails.
+
+    Of a folder, the files used are those of the weights and those that say what network they belong to.
+    """
+    files = (*contents.files, *(beside(path) if path.is_dir() else ()))
     # Both release Python's lock while they work.
     with ThreadPoolExecutor(2) as workers:
-        digest = workers.submit(sha256_of, path, contents.files)
+        digest = workers.submit(sha256_of, path, dict.fromkeys(files))
         workers.submit(check_records, path, contents.records).result()
         return digest.result()
+
+
+def beside(folder: Path) -> tuple[str, ...]:
+    """The small files in a folder that say which weights there are and what network they belong to."""
+    return tuple(name for name in (*SIDECARS, *INDEXES) if (folder / name).is_file())
 
 
 def sha256_of(path: Path, files: Iterable[str]) -> str:
