@@ -11,7 +11,7 @@ pytest.importorskip("transformers")
 import dataclasses
 
 import transformers
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+from transformers.models.auto import image_processing_auto
 
 from maxsup_analysis.architectures.transformers_fields import DERIVED, FIELDS, IDLE
 from maxsup_analysis.checkpoints import open_checkpoint
@@ -70,7 +70,8 @@ def test_defaults_of_processors_are_those_of_transformers(name: str):
 
 
 def test_kinds_of_models_have_the_processors_of_transformers():
-    theirs = {kind: IMAGE_PROCESSOR_MAPPING_NAMES[kind]["torchvision"] for kind in OF_MODELS}
+    names: Any = vars(image_processing_auto)["IMAGE_PROCESSOR_MAPPING_NAMES"]
+    theirs = {kind: names[kind]["torchvision"] for kind in OF_MODELS}
     assert theirs == {kind: f"{name}ImageProcessor" for kind, name in OF_MODELS.items()}
 
 
