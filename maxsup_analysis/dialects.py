@@ -15,6 +15,7 @@ from maxsup_analysis.settings import Settings, is_of_the_run, is_timm_config, sa
 from maxsup_analysis.stated_loss import SMOOTHINGS
 
 OWN_FORMAT = "maxsup-analysis checkpoint"
+LONG_TAILED = "Long-Tailed Recognition"
 MODEL_KEYS = (
     "model",
     "arch",
@@ -29,6 +30,7 @@ MODEL_KEYS = (
 )
 # What the tensors show by themselves: it is held against them.
 SHOWN_BY_TENSORS = (
+    "use_blurpool",
     "num_classes",
     "nb_classes",
     "NUM_CLASSES",
@@ -133,6 +135,7 @@ DIALECTS: tuple[Dialect, ...] = (
     Dialect("PyTorch tutorial", _keys("model_state_dict", "optimizer_state_dict")),
     Dialect("VISSL", _keys("classy_state_dict")),
     Dialect("Composer", _keys("state", "rng")),
+    Dialect(LONG_TAILED, _keys("state_dict_best")),
     Dialect("pytorch-cifar", _keys("net", "acc")),
     Dialect("robustness", _keys("schedule", "amp")),
     Dialect("Detectron2", lambda top, said, config: "matching_heuristics" in top or "__author__" in top),

@@ -27,7 +27,7 @@ from maxsup_analysis.recognition import (
     own_model,
     recognised,
 )
-from maxsup_analysis.remarks import auxiliary_heads, remarks_on
+from maxsup_analysis.remarks import auxiliary_heads, remarks_on, unlike_linear
 from maxsup_analysis.stated import SHOWN_LENGTH, presentable
 from maxsup_analysis.weights import Weights, choose_weights
 
@@ -214,6 +214,7 @@ def _described(path: Path, contents: Contents, weights: Weights) -> Inspection:
     warnings = (
         *contents.warnings, *_about_averages(weights), *doubts, *model.refused.values(), *unsound,
         *remarks_on(claims, rows, blurpool=blurpool, sized=sized), *auxiliary_heads(weights.shapes, known),
+        *unlike_linear(claims, weights.shapes),
     )  # fmt: skip
     return Inspection(
         path, contents, weights, claims, model.name, model.arguments, tuple(evidence),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from maxsup_analysis.architectures.known import KnownArchitecture
 from maxsup_analysis.claims import Claims
-from maxsup_analysis.dialects import SHOWN_BY_TENSORS
+from maxsup_analysis.dialects import LONG_TAILED, SHOWN_BY_TENSORS
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.stated import Stated
 
@@ -58,6 +58,19 @@ def auxiliary_heads(shapes: Mapping[str, tuple[int, ...]], known: KnownArchitect
         yield (
             f"{', '.join(others)} have {rows[others[0]]:,} rows, the head {ours.pop():,}; they make no output in "
             "evaluation and are left out"
+        )
+
+
+def unlike_linear(claims: Claims, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """A sentence on the classifier of Long-Tailed Recognition that normalises features and weights by groups."""
+    if (
+        claims.dialect.name == LONG_TAILED
+        and "classifier.weight" in shapes
+        and "classifier.bias" not in shapes
+    ):
+        yield (
+            "its classifier has no bias, as the causal-norm classifier, which is no linear head: name the code of body "
+            "and classifier with --model file.py:factory, and the layer whose output are the features with --layer"
         )
 
 
