@@ -5,11 +5,12 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from maxsup_analysis.ablate_command import ablate
+from maxsup_analysis.advice import with_commands
 from maxsup_analysis.errors import sentence_of
 from maxsup_analysis.feature_command import features
 from maxsup_analysis.labels import clean_label
@@ -100,11 +101,22 @@ def main() -> None:
         print(farewell(interrupted), file=sys.stderr)
         sys.exit(128 + interrupted.signal)
     except Exception as error:
-        sentence = usage_of(error) or sentence_of(error)
+        sentence = usage_of(error) or _advised(sentence_of(error), arguments)
         bug = f"{type(error).__name__}: {error}; this is a bug: run it again with --debug and report it"
         leave(error, sentence or bug, INTERNAL_ERROR if sentence is None else 2, debug=debug)
     finally:
         by_the_system()  # Nothing is left to be said about a signal.
+
+
+def flags_of_commands() -> dict[str, list[str]]:
+    """The flags of each command, `features` first, which has most of them."""
+    commands: dict[str, Any] = getattr(typer.main.get_command(app), "commands", {})
+    names = sorted(commands, key=lambda name: (name != "features", name))
+    return {name: [flag for one in commands[name].params for flag in one.opts] for name in names}
+
+
+def _advised(sentence: str | None, arguments: list[str]) -> str | None:
+    return sentence and with_commands(sentence, next(iter(arguments), None), flags_of_commands())
 
 
 class Interrupted(BaseException):

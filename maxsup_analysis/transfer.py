@@ -54,6 +54,11 @@ def transferred(checkpoint: Path, target: Transfer) -> Transferred:
     device = device_of(target.device)
     classifier.module.to(device)
     train, test = (open_data(target.data, split, target.data_dir) for split in target.splits)
+    if train.split == test.split:
+        raise InputError(
+            f"expected two splits of {target.data} to train the probe on and to test it on, got {train.split} twice; "
+            "name two that differ with --splits"
+        )
     if train.class_names != test.class_names:
         raise InputError(
             f"expected the same classes in {target.data} {' and '.join(target.splits)}, got {len(train.class_names)} "

@@ -140,7 +140,8 @@ ARROWS = {
         "train_command": "errors files options progress ranks training",
         "probe_command": "classifiers errors options rounding transfer",
         "ablate_command": "options study tables",
-        "cli": "ablate_command demonstration errors feature_command inspection labels measure_commands options "
+        "advice": "",
+        "cli": "advice ablate_command demonstration errors feature_command inspection labels measure_commands options "
         "probe_command store_commands tables train_command version",
         "store_commands": "errors feature_store labels progress tables",
         "__main__": "cli",

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from maxsup_analysis.datasets import Samples, open_data
+from maxsup_analysis.datasets.splits import WHOLE
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.features import workers_for
 from maxsup_analysis.hooks import evaluated, logits_of
@@ -54,6 +55,11 @@ def evaluation_of(
     if plan.test_split is None:
         return None
     samples = open_data(plan.data, plan.test_split, plan.data_dir)
+    if samples.split == WHOLE != plan.test_split:
+        raise InputError(
+            f"expected a split {plan.test_split} of {plan.data} that is not trained on, but the data have no splits; "
+            "leave test_split out"
+        )
     if tuple(samples.class_names) != tuple(class_names):
         raise InputError(
             f"expected the classes of {plan.split} in {plan.test_split} too, got others; check data and test_split"
