@@ -12,6 +12,7 @@ from torch import Tensor
 from maxsup_analysis.class_rows import map_classes
 from maxsup_analysis.class_spectrum import ClassSpectrum, class_spectra
 from maxsup_analysis.errors import NotSmooth, Undefined
+from maxsup_analysis.floors import SOME, UNIT, floor_of_spectrum
 from maxsup_analysis.linearisation import vector_gradient
 from maxsup_analysis.metrics.metric import ClassMetric, Matrix
 from maxsup_analysis.representation import Representation
@@ -32,6 +33,7 @@ class ClassAverage:
     influence: Float64[Tensor, " N"] | None
     reason: str | None = None
     left_out: str | None = None
+    rounding: float = 0.0
 
 
 @dataclass
@@ -44,6 +46,7 @@ class _Running:
     reason: str | None = None
     left_out: list[str] = field(default_factory=list)
     overflow: str | None = None
+    rounding: float = 0.0
 
     def add(
         self, name: str, spectrum: ClassSpectrum | Undefined, places: Int64[Tensor, " n"], *, errors: bool
@@ -66,6 +69,7 @@ class _Running:
         self.values.append(value)
         if gradient is not None:
             self.parts.append((places, spectrum.influence(gradient)))
+            self.rounding += floor_of_spectrum(spectrum.values, gradient, UNIT * len(places))
 
     def average(self, N: int, *, errors: bool) -> ClassAverage:
         """Classes weigh equally."""
@@ -80,7 +84,7 @@ class _Running:
         influence = torch.zeros(N, dtype=torch.float64)
         for places, part in self.parts:
             influence[places] = part / M
-        return ClassAverage(value, influence, None, left_out)
+        return ClassAverage(value, influence, None, left_out, SOME * UNIT * abs(value) + self.rounding / M)
 
 
 def class_averages(

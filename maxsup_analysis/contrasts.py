@@ -31,6 +31,7 @@ class Interval:
     sampling_error: standard error from drawing the test samples.
     seed_error: standard error of the mean over training runs; NaN where there is one run only.
     degrees_of_freedom: of Student's t in the interval (Welch-Satterthwaite), of samples and of seeds together.
+    rounding: how far the number may be from that of exact arithmetic.
     """
 
     value: float
@@ -38,6 +39,7 @@ class Interval:
     seed_error: float
     degrees_of_freedom: float
     reason: str | None = None
+    rounding: float = 0.0
 
     @property
     def half_width(self) -> float:
@@ -57,14 +59,14 @@ class Interval:
 
     @property
     def verdict(self) -> Verdict:
-        """Of a difference: with zero in its interval none can be told, and with zero alone there is none."""
+        """Of a difference: with zero in its interval none can be told; one that rounding alone could make is none."""
+        if abs(self.value) <= self.rounding and not self.half_width > self.rounding:
+            return "equal"
         if math.isnan(self.half_width):
             return "undefined"
-        if self.low == self.high == 0:
-            return "equal"
-        if self.high < 0:
+        if self.high < -self.rounding:
             return "lower"
-        return "higher" if self.low > 0 else "not distinguishable"
+        return "higher" if self.low > self.rounding else "not distinguishable"
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class Repeated:
         return next((item.reason for item in self.estimates if item.reason), None)
 
     @property
+    def rounding(self) -> float:
+        """Of the mean over the runs."""
+        return float(np.mean([item.rounding for item in self.estimates]))
+
+    @property
     def variance(self) -> float:
         """Of the mean over the runs, from their spread; NaN with one run."""
         R = len(self.estimates)
@@ -115,13 +122,14 @@ def contrast(terms: Sequence[Term]) -> Interval:
     """
     value = float(sum(term.weight * term.runs.values.mean() for term in terms))
     reason = next((term.runs.reason for term in terms if term.runs.reason), None)
+    rounding = sum(abs(term.weight) * term.runs.rounding for term in terms)
     if any(term.runs.influence is None for term in terms):
-        return Interval(value, math.nan, math.nan, math.inf, reason)
+        return Interval(value, math.nan, math.nan, math.inf, reason, rounding)
     sampling = Variance(0.0, 0.0)
     for shared in _by_samples(terms):
         sampling += within_classes(_weighted(shared), _labels(shared))
     if reason and value and sampling.error <= ROUNDING * abs(value):
-        return Interval(value, math.nan, math.nan, math.inf, reason)
+        return Interval(value, math.nan, math.nan, math.inf, reason, rounding)
     known = [
         (term.weight**2 * term.runs.variance, len(term.runs.estimates) - 1)
         for term in terms
@@ -131,7 +139,7 @@ def contrast(terms: Sequence[Term]) -> Interval:
     spread = sum(variance**2 / freedom for variance, freedom in known)
     spread += sampling.value**2 / sampling.degrees_of_freedom
     freedom = (sampling.value + seeds) ** 2 / spread if spread > 0 else math.inf
-    return Interval(value, sampling.error, math.sqrt(seeds) if known else math.nan, freedom)
+    return Interval(value, sampling.error, math.sqrt(seeds) if known else math.nan, freedom, None, rounding)
 
 
 def _by_samples(terms: Sequence[Term]) -> list[list[Term]]:

@@ -13,6 +13,7 @@ from maxsup_analysis.class_averages import ClassAverage, class_averages
 from maxsup_analysis.errors import NO_FEATURES, Undefined
 from maxsup_analysis.few_samples import why_few
 from maxsup_analysis.fits import fitted
+from maxsup_analysis.floors import floor_of
 from maxsup_analysis.gathering import gather, moments_of
 from maxsup_analysis.influence import Samples, influences
 from maxsup_analysis.linearisation import OVERFLOW, Linearised, linearise, through_means
@@ -33,6 +34,7 @@ from maxsup_analysis.subsets import part_of
 from maxsup_analysis.surroundings import cores, torch_threads, undisturbed
 from maxsup_analysis.wanted import Wanted
 
+AT_ZERO = "it is zero up to rounding, where it has no derivative"
 ALIKE = "no sample differs from the others of its class in this, so its sampling variance is unknown"
 # Of a value, below which an error is rounding.
 ROUNDING = 1e-14
@@ -49,6 +51,7 @@ class Estimate:
     influence: in the order of the samples that it comes with; None where
         there is no standard error, unless for want of samples that differ.
     degrees_of_freedom: of Student's t in the interval, fewer the less is known of the standard error.
+    rounding: how far the value may be from that of exact arithmetic; values that differ by less are equal.
     """
 
     value: float
@@ -56,6 +59,7 @@ class Estimate:
     reason: str | None = None
     influence: Float64[Tensor, " N"] | None = field(default=None, compare=False, repr=False)
     degrees_of_freedom: float = math.inf
+    rounding: float = field(default=0.0, repr=False)
 
     @classmethod
     def of(
@@ -147,7 +151,7 @@ def _estimates(
     by_name |= {metric.name: _estimated(_put_together(metric, of_parts), found) for metric in whole}
     averages = class_averages(representation, of_classes, errors=found is not None) if of_classes else []
     by_name |= {
-        metric.name: _estimate_of(one.value, one.influence, one.reason, found)
+        metric.name: _above_floor(_estimate_of(one.value, one.influence, one.reason, found), one.rounding)
         for metric, one in zip(of_classes, averages, strict=True)
     }
     for subset in SUBSETS:
@@ -165,6 +169,7 @@ class _Swept:
     entry: Linearised
     influence: Tensor | None = None
     few: str | None = None
+    rounding: float = 0.0
 
 
 def _swept(
@@ -183,6 +188,7 @@ def _swept(
     few = [why_few(entry, representation) for entry in smooth]
     moving = [through_means(entry, gathered, representation) for entry in smooth]
     moved = [entry for entry in moving if entry is not None]
+    floors = [floor_of(entry, representation, gathered, spectra) for entry in entries]
     found = influences(representation, gathered.kept, spectra, [*smooth, *moved])
     through = iter(found.values[len(smooth) :])
     whole = [
@@ -190,9 +196,8 @@ def _swept(
         for own, entry in zip(found.values, moving, strict=False)
     ]
     known = zip(whole, few, strict=True)
-    return [
-        _Swept(entry) if entry.gradient is None else _Swept(entry, *next(known)) for entry in entries
-    ], found.samples
+    swept = [_Swept(entry) if entry.gradient is None else _Swept(entry, *next(known)) for entry in entries]
+    return [replace(one, rounding=floor) for one, floor in zip(swept, floors, strict=True)], found.samples
 
 
 def _parts_of(metric: Metric) -> tuple[Metric, ...]:
@@ -207,10 +212,11 @@ def _put_together(metric: Metric, parts: Mapping[Metric, _Swept]) -> _Swept:
     of, by = dividend.entry, divisor.entry
     reasons = [part.reason for part in (of, by) if math.isnan(part.value)] + [of.reason, by.reason]
     value, reason = of.value / by.value, next(filter(None, reasons), None)
+    rounding = (dividend.rounding + abs(value) * divisor.rounding) / abs(by.value)
     if dividend.influence is None or divisor.influence is None:
-        return _Swept(Linearised(metric, value, None, reason))
+        return _Swept(Linearised(metric, value, None, reason), rounding=rounding)
     influence = (dividend.influence - value * divisor.influence) / by.value
-    return _Swept(Linearised(metric, value, None, reason), influence, dividend.few or divisor.few)
+    return _Swept(Linearised(metric, value, None, reason), influence, dividend.few or divisor.few, rounding)
 
 
 def _left_out(metrics: Sequence[ClassMetric], averages: Sequence[ClassAverage]) -> tuple[str, ...]:
@@ -246,10 +252,20 @@ def _of_a_part(
 
 def _estimated(one: _Swept, samples: Samples | None) -> Estimate:
     if one.few:
-        return Estimate(one.entry.value, math.nan, one.few)
-    return _estimate_of(
+        return Estimate(one.entry.value, math.nan, one.few, rounding=one.rounding)
+    found = _estimate_of(
         one.entry.value, one.influence, one.entry.reason, samples, constant=one.entry.is_constant
     )
+    metric = one.entry.metric
+    return _above_floor(found, one.rounding, kinked=isinstance(metric, MomentMetric) and metric.kinked)
+
+
+def _above_floor(found: Estimate, rounding: float, *, kinked: bool = False) -> Estimate:
+    """The estimate with the rounding of its value, below which nothing varies; kinked: see `MomentMetric`."""
+    error = found.standard_error
+    if kinked and abs(found.value) <= rounding < error:
+        return Estimate(found.value, math.nan, AT_ZERO, rounding=rounding)
+    return replace(found, standard_error=0.0 if error <= rounding else error, rounding=rounding)
 
 
 def _estimate_of(

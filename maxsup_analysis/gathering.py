@@ -17,6 +17,7 @@ from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import FEWEST, Rows
 from maxsup_analysis.span_sums import SpanParts, SpanSums, span_scatter, sums_from_scatter
 from maxsup_analysis.symmetric import half_product, mirrored
+from maxsup_analysis.ties import TIED
 from maxsup_analysis.tile import Tile
 from maxsup_analysis.wanted import Wanted
 
@@ -53,7 +54,8 @@ class Kept:
 class Gathered:
     """Everything the sweep sums, and what it keeps; spreads are None where they follow from what is known before.
 
-    scatter: its upper half until all is summed. parts: what is kept, a part for each block until they are joined.
+    scatter: its upper half until all is summed. largest_logit: of the predictions, in size.
+    parts: what is kept, a part for each block until they are joined.
     """
 
     spreads: Float64[Tensor, " K"] | None
@@ -64,6 +66,7 @@ class Gathered:
     totals: Mapping[str, Outcome]
     parts: tuple[Kept, ...]
     pulls: MeanPulls | None = None
+    largest_logit: float = 0.0
 
     @property
     def kept(self) -> Kept:
@@ -87,6 +90,7 @@ class Gathered:
             {name: added(total, other.totals[name]) for name, total in self.totals.items()},
             self.parts + other.parts,
             _both(plus, self.pulls, other.pulls),
+            max(self.largest_logit, other.largest_logit),
         )
 
 
@@ -238,6 +242,7 @@ class _PointParts:
                 ),
             ),
             reduce(add, self.pulls) if self.pulls else None,
+            of_samples.largest_logit,
         )
 
 
@@ -261,9 +266,13 @@ class _SampleParts:
         self.wanted = wanted
         self.totals: dict[str, Outcome] = {}
         self.columns: dict[str, list[Outcome]] = {metric.name: [] for metric in wanted.kept}
+        self.looks_at_logits = not all(metric.is_geometric for metric in (*wanted.kept, *wanted.totals))
+        self.largest_logit = 0.0
 
     def look(self, tile: Tile, *, geometric: bool) -> None:
         """Take a tile along, for the metrics that look at features or for those that do not."""
+        if self.looks_at_logits and not geometric and len(tile):
+            self.largest_logit = max(self.largest_logit, _largest_logit(tile))
         for metric in self.wanted.kept:
             if metric.is_geometric == geometric:
                 assert metric.columns is not None, "what is kept has columns"
@@ -285,6 +294,11 @@ class _SampleParts:
     def joined(self) -> dict[str, Outcome]:
         """The columns of the block."""
         return {name: _joined(parts) for name, parts in self.columns.items()}
+
+
+def _largest_logit(tile: Tile) -> float:
+    found = attempted(lambda seen: seen.top_logits.abs().max() + seen.logit_rounding.max() / TIED, tile)
+    return 0.0 if isinstance(found, Undefined) else float(found)
 
 
 def _joined(parts: Sequence[Outcome]) -> Outcome:

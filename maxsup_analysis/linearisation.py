@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import torch
@@ -57,6 +57,12 @@ class MomentGradient:
     directions: ClusterGradient
     scatter: Float64[Tensor, "D D"] | None
     forms: tuple[tuple[Float64[Tensor, "R D"], Float64[Tensor, " R"]], ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether anything of the samples matters; not to a metric of the head alone, or one that is constant."""
+        parts = [getattr(one, part.name) for one in (self.features, self.directions) for part in fields(one)]
+        return self.in_scatter or any(part is not None for part in parts)
 
     @property
     def in_scatter(self) -> bool:

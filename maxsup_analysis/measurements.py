@@ -66,6 +66,7 @@ class Measurements(Mapping[str, Estimate]):
                 "standard_error": finite(item.standard_error),
                 "degrees_of_freedom": finite(item.degrees_of_freedom),
                 "reason": item.reason,
+                **({} if math.isnan(item.value) else {"rounding": item.rounding}),
             }
             for name, item in self.estimates.items()
         }
@@ -92,6 +93,7 @@ class Measurements(Mapping[str, Estimate]):
                 degrees_of_freedom=math.inf
                 if item.get("degrees_of_freedom") is None
                 else item["degrees_of_freedom"],
+                rounding=item.get("rounding", 0.0),
             )
             for name, item in document["metrics"].items()
         }

@@ -38,21 +38,22 @@ ARROWS = {
         "class_rows": "rows threads",
         "class_columns": "errors metrics representation rows tile",
         "class_spectrum": "errors metrics symmetric",
-        "class_averages": "class_rows class_spectrum errors linearisation metrics representation rows",
+        "class_averages": "class_rows class_spectrum errors floors linearisation metrics representation rows",
         "subsets": "errors metrics moments representation rows sums tile",
         "matching": "errors halves representation rows subsets surroundings",
         "span_sums": "moments span",
         "wanted": "metrics",
         "mean_pulls": "errors metrics moments tile",
-        "gathering": "errors mean_pulls metrics moments representation rows span_sums symmetric tile wanted",
+        "gathering": "errors mean_pulls metrics moments representation rows span_sums symmetric ties tile wanted",
         "spectra": "errors lazy metrics representation symmetric threads tile",
+        "floors": "gathering linearisation metrics moments representation span spectra",
         "linearisation": "errors gathering metrics moments representation spectra",
         "sampling": "surroundings",
         "moment_shares": "linearisation moments rows sampling tile",
         "influence": "gathering linearisation metrics moment_shares representation rows sampling spectra tile",
         "few_samples": "linearisation moments representation",
-        "estimates": "class_averages errors few_samples fits gathering influence linearisation metrics representation "
-        "sampling spectra subsets surroundings wanted",
+        "estimates": "class_averages errors few_samples fits floors gathering influence linearisation metrics "
+        "representation sampling spectra subsets surroundings wanted",
         "array_rows": "errors given identity representation rows surroundings",
         "logit_checks": "representation rows",
         "measurements": "array_rows errors estimates given influence logit_checks metrics "
@@ -152,10 +153,9 @@ ARROWS = {
 CORE = (
     "losses", "sums", "surroundings", "ties", "threads", "lazy", "symmetric", "span", "identity", "given", "halves",
     "pairs", "moments", "rows", "representation", "tile", "metrics", "held_out", "fits", "class_rows",
-    "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted", "span_sums",
-    "gathering", "spectra", "linearisation", "moment_shares", "influence", "estimates", "array_rows",
-    "logit_checks", "measurements", "breakdown", "contrasts", "effects", "comparison", "probe", "rounding",
-    "projection", "figures",
+    "class_columns", "class_spectrum", "class_averages", "subsets", "matching", "wanted", "span_sums", "gathering",
+    "spectra", "linearisation", "floors", "moment_shares", "influence", "estimates", "array_rows", "logit_checks",
+    "measurements", "breakdown", "contrasts", "effects", "comparison", "probe", "rounding", "projection", "figures",
 )  # fmt: skip
 # Whatever unpickles, runs a model from a file, or runs text, by the last part of the call.
 UNSAFE = {

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float64
@@ -59,9 +59,12 @@ def moment_metric(
     differs: str = "",
     needs: tuple[Need, ...] = (),
     over: tuple[Subset, ...] = ("all",),
+    size: Unit | None = None,
+    kinked: bool = False,
 ) -> Callable[[Value], Value]:
     """Enter a function of moments and head as a metric; its docstring is its definition.
 
+    size, kinked: see `MomentMetric`.
     over: also for these samples alone: the moments are then theirs, which takes sweeps of their own.
     """
     entry = Entry(label, formula, source, collapsed, standard, differs, needs)
@@ -70,7 +73,8 @@ def moment_metric(
         for subset in over:
             of_subset = entry if subset == "all" else replace(entry, standard=False)
             described = described_by(value, of_subset, subset)
-            enter_metric(MomentMetric(**described, value=checked(value, "one number")))
+            made = checked(value, "one number")
+            enter_metric(MomentMetric(**described, value=made, size=size, kinked=kinked))
         return value
 
     return enter
@@ -239,7 +243,14 @@ def _in_units(metric: SampleMetric, unit: Unit | None) -> Metric:
     if unit is None:
         return metric
     # Equal for all metrics in this unit, so that it is computed once.
-    nothing = {"formula": "", "source": "", "summary": "", "convention": "", "family": "", "differs": ""}
+    nothing: dict[str, Any] = {
+        "formula": "",
+        "source": "",
+        "summary": "",
+        "convention": "",
+        "family": "",
+        "differs": "",
+    }
     divisor = MomentMetric(
         name="unit", label="unit", collapsed=None, standard=False, needs=(), subset="all",
         value=checked(unit, "one number"), **nothing,

@@ -68,9 +68,15 @@ class Metric:
 
 @dataclass(frozen=True)
 class MomentMetric(Metric):
-    """A differentiable function of the moments and the head."""
+    """A differentiable function of the moments and the head.
+
+    size: of what it subtracts from one another, where that is not what its derivatives say.
+    kinked: whether it is a length or a spread, which has no derivative at 0.
+    """
 
     value: Callable[[Representation], Tensor]
+    size: Callable[[Representation], Tensor] | None = None
+    kinked: bool = False
 
 
 @dataclass(frozen=True)

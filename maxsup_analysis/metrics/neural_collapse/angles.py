@@ -4,7 +4,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth
 from maxsup_analysis.metrics.entry import moment_metric
-from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, PAPYAN, unit_means, unit_rows
+from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, PAPYAN, constant, unit_means, unit_rows
 from maxsup_analysis.pairs import Pairs, PairTile, mean_over_pairs
 from maxsup_analysis.representation import Representation
 
@@ -20,13 +20,15 @@ ALIKE = "all angles are equal, and a standard deviation of zero has no derivativ
     collapsed=0.0,
     standard=True,
     differs="mean distance from the simplex's cosine",
+    kinked=True,
 )
 def nc2_equiangular_means(representation: Representation) -> Tensor:
     """How far the angles between centred class means are from those of a simplex, on average.
 
-    Mean over ordered pairs of different classes.
+    Mean over ordered pairs of different classes. 0 with two classes, whose centred means are opposite.
     """
-    return _distance_from_simplex_angles(unit_means(representation))
+    means = unit_means(representation)
+    return constant(0.0) if len(means.vectors) == 2 else _distance_from_simplex_angles(means)
 
 
 @moment_metric(
@@ -51,14 +53,18 @@ def nc2_equiangular_head(representation: Representation) -> Tensor:
     source=PAPYAN,
     collapsed=0.0,
     differs="standard deviation: equal angles, of whatever size",
+    kinked=True,
 )
 def nc2_cosine_spread_means(representation: Representation) -> Tensor:
     """How unequal the angles between centred class means are: the standard deviation of their cosines.
 
-    Over pairs of different classes, division by their number. 0 when all angles are equal, as of a simplex, and
-    always with two classes; there it has no standard error.
+    Over pairs of different classes, division by their number. 0 when all angles are equal, as of a simplex, where
+    it has no standard error, and always with two classes.
     """
-    spread = _spread_of_cosines(unit_means(representation))
+    means = unit_means(representation)
+    if len(means.vectors) == 2:
+        return constant(0.0)
+    spread = _spread_of_cosines(means)
     if spread <= EQUAL:
         raise NotSmooth(spread.item(), ALIKE)
     return spread
@@ -77,7 +83,8 @@ def nc2_cosine_spread_head(representation: Representation) -> Tensor:
     Over pairs of different classes, division by their number; rows as they are, not centred. 0 when all angles
     are equal, as of a simplex, and always with two classes.
     """
-    return _spread_of_cosines(unit_rows(representation))
+    rows = unit_rows(representation)
+    return constant(0.0) if len(rows.vectors) == 2 else _spread_of_cosines(rows)
 
 
 @moment_metric(
@@ -86,14 +93,17 @@ def nc2_cosine_spread_head(representation: Representation) -> Tensor:
     source=f"{PAPYAN}, the maximal angle of equiangularity",
     collapsed=0.0,
     differs="the closest pair alone",
+    kinked=True,
 )
 def nc2_largest_cosine_means(representation: Representation) -> Tensor:
     """How much closer the two closest centred class means are than those of a simplex, as a cosine.
 
     Never below 0, for the cosines of K vectors average -1/(K - 1) at least. The standard error is that of the
-    closest pair, of equally close ones the first; noise only brings pairs closer, so it is biased upward.
+    closest pair, of equally close ones the first; noise only brings pairs closer, so it is biased upward. 0 with two
+    classes.
     """
-    return _largest_cosine(unit_means(representation))
+    means = unit_means(representation)
+    return constant(0.0) if len(means.vectors) == 2 else _largest_cosine(means)
 
 
 @moment_metric(

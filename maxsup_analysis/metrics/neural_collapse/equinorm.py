@@ -5,7 +5,7 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.entry import moment_metric
-from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, centred_means, head_rows
+from maxsup_analysis.metrics.neural_collapse.vectors import NOTEBOOK, centred_means, constant, head_rows
 from maxsup_analysis.representation import Representation
 
 
@@ -15,13 +15,15 @@ from maxsup_analysis.representation import Representation
     source=NOTEBOOK,
     collapsed=0.0,
     standard=True,
+    kinked=True,
 )
 def nc2_equinorm_means(representation: Representation) -> Tensor:
     """How unequal the lengths of the centred class means are: their coefficient of variation.
 
-    Standard deviation with division by K - 1.
+    Standard deviation with division by K - 1. 0 with two classes, whose centred means are opposite.
     """
-    return _variation_of_norms(centred_means(representation))
+    means = centred_means(representation)
+    return constant(0.0) if len(means) == 2 else _variation_of_norms(means)
 
 
 @moment_metric(

@@ -1,12 +1,11 @@
 """How far the other measures can be trusted: what the class means span, and what is possible with K and D."""
 
-import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import NotSmooth, Undefined
 from maxsup_analysis.metrics.entry import moment_metric
 from maxsup_analysis.metrics.neural_collapse.simplex import nc2_etf_means
-from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, smooth_in
+from maxsup_analysis.metrics.neural_collapse.vectors import centred_means, constant, smooth_in
 from maxsup_analysis.metrics.variation.classes import (
     NEGLIGIBLE,
     require_distinct_means,
@@ -32,7 +31,7 @@ def between_rank(representation: Representation) -> Tensor:
     than that, where it would jump.
     """
     centred_means(representation)
-    return smooth_in(representation.span, _constant(float(representation.span.rank)))
+    return smooth_in(representation.span, constant(float(representation.span.rank)))
 
 
 @moment_metric(
@@ -49,11 +48,13 @@ def between_condition(representation: Representation) -> Tensor:
     that of several axes.
     """
     means, span = centred_means(representation), representation.span
+    if span.rank == 1:
+        return smooth_in(span, constant(1.0))
     # An eigenvalue changes, to first order, with the variance along its axis.
     along = (means @ span.basis[:, [0, -1]]).square().sum(0)
     value = along[0] / along[1]
     ratios = span.variances[1:] / span.variances[:-1]
-    if span.rank > 1 and ratios[[0, -1]].max() > 1 - TIED:
+    if ratios[[0, -1]].max() > 1 - TIED:
         raise NotSmooth(value.item(), "an eigenvalue belongs to several axes, where it has no derivative")
     return smooth_in(span, value)
 
@@ -94,7 +95,7 @@ def etf_floor(representation: Representation) -> Tensor:
     """
     require_two_classes(representation)
     freedom, D = len(representation.occupied) - 1, representation.dimensions
-    return _constant((2 - 2 * (D / freedom) ** 0.5) ** 0.5 if freedom > D else 0.0)
+    return constant((2 - 2 * (D / freedom) ** 0.5) ** 0.5 if freedom > D else 0.0)
 
 
 @moment_metric(
@@ -103,6 +104,8 @@ def etf_floor(representation: Representation) -> Tensor:
     source="nc2_etf_means minus etf_floor",
     collapsed=0.0,
     differs="of class means, less what K and D make inevitable",
+    kinked=True,
+    size=lambda representation: constant(1.0),
 )
 def nc2_etf_means_excess(representation: Representation) -> Tensor:
     """How much farther the class means are from a simplex than their number and dimension require.
@@ -127,7 +130,3 @@ def samples_per_dimension(representation: Representation) -> Tensor:
     # Detached: they are fixed, and a standard error of exactly 0 says so.
     counts = representation.classes.counts.detach()
     return counts.sum() / len(counts) / representation.dimensions
-
-
-def _constant(number: float) -> Tensor:
-    return torch.tensor(number, dtype=torch.float64)

@@ -60,12 +60,21 @@ def nc4_agreement_without_bias(tile: Tile) -> Float64[Tensor, " B"]:
     return (tile.nearest == tile.predictions_without_bias).double()
 
 
+def _size_of_logits(representation: Representation) -> Tensor:
+    """What the logits of the mean feature are made of: products of the head with it, and the bias."""
+    classes, head = representation.classes, representation.known_head
+    length = (classes.origin + classes.sample_mean).norm() * head.lengths.norm()
+    return length if head.bias is None else length + head.bias.norm()
+
+
 @moment_metric(
     label="NC4: bias collapse",
     formula="norm(W overline(h) + b)_2",
     source=ZHU,
     collapsed=0.0,
     differs="logits of the mean feature",
+    size=_size_of_logits,
+    kinked=True,
 )
 def nc4_bias_collapse(representation: Representation) -> Tensor:
     """Length of the logits that the head gives the mean of all features.

@@ -13,6 +13,7 @@ from maxsup_analysis.metrics.neural_collapse.vectors import (
     ZHOU,
     ZHU,
     centred_means,
+    constant,
     rows_with_samples,
     units,
 )
@@ -42,6 +43,7 @@ def nc3_self_duality(representation: Representation) -> Tensor:
     source=f"{PAPYAN}, as printed",
     collapsed=0.0,
     differs="Frobenius norm, not squared",
+    kinked=True,
 )
 def nc3_self_duality_norm(representation: Representation) -> Tensor:
     """Distance between the head and the centred class means, both of norm one, not squared.
@@ -59,6 +61,7 @@ def nc3_self_duality_norm(representation: Representation) -> Tensor:
     collapsed=0.0,
     standard=True,
     differs="against a simplex, W as it is",
+    kinked=True,
 )
 def nc3_etf(representation: Representation) -> Tensor:
     """Distance of the head's products with the centred class means from a simplex, both of norm one.
@@ -77,14 +80,17 @@ def nc3_etf(representation: Representation) -> Tensor:
     source=ZHOU,
     collapsed=0.0,
     differs="against a simplex, W less its average row",
+    kinked=True,
 )
 def nc3_etf_centred(representation: Representation) -> Tensor:
     """Distance of the centred head's products with the centred class means from a simplex, both of norm one.
 
     Frobenius norm, not squared. M is centred as in nc3_etf. Rows of the head whose class has no sample are left out,
-    then the others are centred.
+    then the others are centred. With two classes 0 or, where they point opposite ways, 2.
     """
     means, rows = centred_means(representation), rows_with_samples(representation)
+    if len(means) == 2 and (along := float((rows[0] - rows[1]) @ means[0].detach())) != 0:
+        return constant(0.0 if along > 0 else 2.0)
     return simplex_error(rows - rows.mean(0), means)
 
 

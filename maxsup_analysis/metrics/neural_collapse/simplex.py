@@ -6,7 +6,14 @@ from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.entry import moment_metric
-from maxsup_analysis.metrics.neural_collapse.vectors import RHUBARBWU, ZHOU, ZHU, centred_means, head_rows
+from maxsup_analysis.metrics.neural_collapse.vectors import (
+    RHUBARBWU,
+    ZHOU,
+    ZHU,
+    centred_means,
+    constant,
+    head_rows,
+)
 from maxsup_analysis.representation import Representation
 
 
@@ -17,12 +24,13 @@ from maxsup_analysis.representation import Representation
     collapsed=0.0,
     standard=True,
     differs="of class means",
+    kinked=True,
 )
 def nc2_etf_means(representation: Representation) -> Tensor:
     """Distance of the Gram matrix of centred class means from that of a simplex, both of norm one.
 
     Frobenius norm, not squared. With K - 1 > D the least that is possible is
-    sqrt(2 - 2 sqrt(D / (K - 1))), not 0.
+    sqrt(2 - 2 sqrt(D / (K - 1))), not 0. 0 with two classes, whose centred means are opposite.
     """
     return representation.once(_error_of_means)
 
@@ -60,12 +68,15 @@ def nc2_etf_head_centred(representation: Representation) -> Tensor:
     """
     rows = head_rows(representation)
     rows = rows - rows.mean(0)
+    if len(rows) == 2 and rows.any():
+        return constant(0.0)
     return simplex_error(rows, rows)
 
 
 def _error_of_means(representation: Representation) -> Tensor:
     means = centred_means(representation)
-    return simplex_error(means, means)
+    # Two centred means are opposite, and a simplex.
+    return constant(0.0) if len(means) == 2 else simplex_error(means, means)
 
 
 def simplex_error(first: Float64[Tensor, "K D"], second: Float64[Tensor, "K D"]) -> Tensor:

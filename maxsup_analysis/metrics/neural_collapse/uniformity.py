@@ -1,16 +1,23 @@
 """Hyperspherical uniformity: how evenly unit vectors are spread over the sphere, whatever K and D."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.entry import moment_metric
-from maxsup_analysis.metrics.neural_collapse.vectors import unit_means, unit_rows
+from maxsup_analysis.metrics.neural_collapse.vectors import constant, unit_means, unit_rows
 from maxsup_analysis.metrics.variation.classes import NEGLIGIBLE
 from maxsup_analysis.pairs import Pairs, PairTile, mean_over_pairs
 from maxsup_analysis.representation import Representation
 
 LIU = "Liu et al. 2023 (arXiv 2303.06484), the logarithmic energy"
+
+
+def _size_of_squares(representation: Representation) -> Tensor:
+    """Energies of about one err by an ulp, and their squared deviations by an ulp of that."""
+    return torch.tensor(torch.finfo(torch.float64).eps, dtype=torch.float64)
 
 
 @moment_metric(
@@ -26,7 +33,8 @@ def uniformity_means(representation: Representation) -> Tensor:
     Natural logarithm, unordered pairs. The least is -1/2 log(2 K / (K - 1)), of a simplex, possible with
     K - 1 <= D only. Undefined where two means point the same way.
     """
-    return _mean_energy(unit_means(representation))
+    means = unit_means(representation)
+    return constant(-math.log(2)) if len(means.vectors) == 2 else _mean_energy(means)
 
 
 @moment_metric(
@@ -51,6 +59,7 @@ def uniformity_head(representation: Representation) -> Tensor:
     source=f"{LIU}, its variance in rhubarbwu/neural-collapse",
     collapsed=0.0,
     differs="variance of the energy of a pair",
+    size=_size_of_squares,
 )
 def uniformity_variance_means(representation: Representation) -> Tensor:
     """How unequally pairs of centred class means are apart on the sphere: the variance of their energies.
@@ -58,7 +67,8 @@ def uniformity_variance_means(representation: Representation) -> Tensor:
     E is uniformity_means; division by the number of pairs. 0 when all are equally far apart. Undefined where two
     means point the same way.
     """
-    return _variance_of_energy(unit_means(representation))
+    means = unit_means(representation)
+    return constant(0.0) if len(means.vectors) == 2 else _variance_of_energy(means)
 
 
 @moment_metric(
@@ -67,6 +77,7 @@ def uniformity_variance_means(representation: Representation) -> Tensor:
     source=f"{LIU}, its variance in rhubarbwu/neural-collapse",
     collapsed=0.0,
     differs="variance of the energy of a pair",
+    size=_size_of_squares,
 )
 def uniformity_variance_head(representation: Representation) -> Tensor:
     """How unequally pairs of rows of the head are apart on the sphere: the variance of their energies.
@@ -74,7 +85,9 @@ def uniformity_variance_head(representation: Representation) -> Tensor:
     E is uniformity_head; division by the number of pairs; rows as they are, not centred. 0 when all are equally
     far apart. Undefined where two rows point the same way.
     """
-    return _variance_of_energy(unit_rows(representation))
+    rows = unit_rows(representation)
+    value = _variance_of_energy(rows)
+    return constant(0.0) if len(rows.vectors) == 2 else value
 
 
 def _mean_energy(units: Pairs) -> Tensor:

@@ -1,5 +1,6 @@
 """The vectors that neural collapse is about, the span of the means, and what of them must not vanish."""
 
+import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -22,6 +23,11 @@ def centred_means(representation: Representation) -> Float64[Tensor, "M D"]:
     """M, of the classes that have samples; raises Undefined where it is zero, or one row."""
     require_distinct_means(representation)
     return representation.classes.centred_means
+
+
+def constant(number: float) -> Float64[Tensor, ""]:
+    """A value that algebra knows, whatever the samples: exact, with a standard error of 0."""
+    return torch.tensor(number, dtype=torch.float64)
 
 
 def head_rows(representation: Representation) -> Float64[Tensor, "K D"]:
