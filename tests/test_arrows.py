@@ -125,7 +125,7 @@ ARROWS = {
         "ingredients labels loading progress provenance ranks taps",
         "rehearsal": "extraction feature_store features forward loading progress",
         "training": "architectures checkpoints classifiers datasets devices errors features files hooks leftovers "
-        "loading losses preprocessing progress ranks training version",
+        "loading losses preprocessing progress ranks stated training version",
         "transfer": "checkpoints classifiers datasets devices errors features influence loading probe progress",
         "repeats": "errors",
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "

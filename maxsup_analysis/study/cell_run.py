@@ -75,7 +75,7 @@ def failure_of(folder: Path) -> str | None:
         return str(json.loads((folder / ERROR).read_text())["error"])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return f"{folder / ERROR} cannot be read"
 
 

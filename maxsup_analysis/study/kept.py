@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import write_durably
 from maxsup_analysis.influence import Samples
-from maxsup_analysis.labels import clean_file_name
+from maxsup_analysis.labels import clean_file_name, clean_label
 from maxsup_analysis.measurements import Measurements
 
 SUFFIX = ".measured.json"
@@ -60,8 +61,11 @@ def kept(folder: Path, part: Part) -> Measurements | None:
     document = _document(folder, part)
     if document is None:
         return None
-    measured = Measurements.from_json(json.dumps(document["measurements"]))
-    return _with_influences(measured, load_file(folder / (part.file_name + INFLUENCES)))
+    try:
+        measured = Measurements.from_json(json.dumps(document["measurements"]))
+        return _with_influences(measured, load_file(folder / (part.file_name + INFLUENCES)))
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError) as reason:
+        raise _damaged(folder, part, reason) from None
 
 
 def _document(folder: Path, part: Part) -> Mapping[str, object] | None:
@@ -69,11 +73,18 @@ def _document(folder: Path, part: Part) -> Mapping[str, object] | None:
         document = json.loads((folder / (part.file_name + SUFFIX)).read_text())
     except FileNotFoundError:
         return None
-    except ValueError as reason:
-        raise InputError(
-            f"{folder / (part.file_name + SUFFIX)} is damaged ({reason}); remove it, and it is measured again"
-        ) from None
+    except (ValueError, RecursionError) as reason:
+        raise _damaged(folder, part, reason) from None
+    if not isinstance(document, dict):
+        raise _damaged(folder, part, ValueError("it is no object"))
     return document if (document.get("part"), document.get("asked")) == (part.name, part.asked) else None
+
+
+def _damaged(folder: Path, part: Part, reason: Exception) -> InputError:
+    detail = clean_label(" ".join(f"{reason}".split()) or type(reason).__name__, 160)
+    return InputError(
+        f"{folder / (part.file_name + SUFFIX)} is damaged ({detail}); remove it, and it is measured again"
+    )
 
 
 def _with_influences(measured: Measurements, arrays: dict[str, np.ndarray]) -> Measurements:

@@ -1,23 +1,29 @@
 """When the state of a training is written, and whether one that is there is this training's."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import refusing_to_write
+from maxsup_analysis.stated import Stated
 from maxsup_analysis.training.data import TrainingData
 from maxsup_analysis.training.history import Epoch, Tally
 from maxsup_analysis.training.plan import TrainingPlan, first_difference
 from maxsup_analysis.training.state import read_state, remove_state, write_state
 
+# Of epochs and of steps, and of any other number that a state holds.
+MOST_STEPS, ANY = 10**12, (-math.inf, math.inf)
 # At most one part in so many of the time goes into writing.
 SPARING = 20.0
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -60,12 +66,11 @@ class Keeper:
         try:
             tree = read_state(self.path)
             self._require_same(tree)
+            self.kept = progress_in(Stated(tree, self.path.name))
         except InputError:
             if not replace:
                 raise
             return None
-        history = tuple(Epoch(**one) for one in tree["history"])
-        self.kept = Progress(tree["epoch"], tree["step"], history, Tally(**tree["tally"]))
         return self.kept, tree["learner"]
 
     def is_due(self, *, epoch_ended: bool) -> bool:
@@ -103,6 +108,8 @@ class Keeper:
 
     def _require_same(self, tree: Mapping) -> None:
         advice = "go on with that, delete it to start over, or choose another output with -o"
+        if not isinstance(tree.get("plan"), Mapping) or not {"data", "learner"} <= set(tree):
+            raise InputError(f"{self.path} lacks parts of a training state; delete it to start over")
         name = first_difference(self.plan, tree["plan"])
         if name is not None:
             mine, theirs = self.plan.to_plain()[name], tree["plan"].get(name)
@@ -117,6 +124,35 @@ class Keeper:
         """Tells other samples or labels of the same name."""
         columns = (self.data.ids, self.data.labels, self.data.clean)
         return sha256(b"".join(column.numpy().tobytes() for column in columns)).hexdigest()
+
+
+def progress_in(said: Stated) -> Progress:
+    """How far a state says that the run was; InputError where what it says is not sound."""
+    epoch, step, history = (said.item(name) for name in ("epoch", "step", "history"))
+    if epoch is None or step is None or history is None:
+        raise said.refused("expected epoch, step and history; delete it to start over")
+    epochs = tuple(_record(one, Epoch) for one in history.parts(MOST_STEPS))
+    tally = said.item("tally")
+    return Progress(
+        epoch.whole(0, MOST_STEPS),
+        step.whole(0, MOST_STEPS),
+        epochs,
+        Tally() if tally is None else _record(tally, Tally),
+    )
+
+
+def _record(said: Stated, kind: type[R]) -> R:
+    """A value of numbers, field by field; InputError where one of them is missing or none."""
+    found: dict[str, object] = {}
+    for one in fields(kind):  # type: ignore[arg-type]
+        number, described = said.item(one.name), str(one.type)
+        if number is None and "None" not in described and one.name != "waiting":
+            raise said.refused(f"expected {one.name} in it; delete the state to start over")
+        if number is not None:
+            found[one.name] = number.whole(0, MOST_STEPS) if "int" in described else number.real(*ANY)
+        elif one.name != "waiting":
+            found[one.name] = None
+    return kind(**found)
 
 
 @contextmanager

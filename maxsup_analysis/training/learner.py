@@ -162,7 +162,7 @@ class Learner:
             self.optimiser.load_state_dict(state["optimiser"])
             self.scaler.load_state_dict(state["scaler"])
             self.loss.load_state_dict(state["loss"])
-        except (RuntimeError, ValueError, KeyError) as reason:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as reason:
             detail = " ".join(str(reason).split())[:160]
             raise InputError(
                 f"the training state is of another model: {detail}; delete it to start over"

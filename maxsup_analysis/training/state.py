@@ -38,14 +38,15 @@ def read_state(path: Path) -> dict:
                     f"expected a training state of this version in {path}, got another; {ADVICE}"
                 )
             tree = _restored(json.loads(about["tree"]), file)
-    except (SafetensorError, OSError, ValueError, KeyError) as reason:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as reason:
         if isinstance(reason, InputError):
             raise
         detail = " ".join(str(reason).split())[:120]
         raise InputError(
             f"expected a whole training state in {path}, got a damaged file ({detail}); {ADVICE}"
         ) from None
-    assert isinstance(tree, dict)
+    if not isinstance(tree, dict):
+        raise InputError(f"expected a training state in {path}, got a {type(tree).__name__}; {ADVICE}")
     return tree
 
 
