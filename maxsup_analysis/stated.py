@@ -83,7 +83,8 @@ class Stated(Generic[T]):
     def entries(self) -> "Iterator[tuple[Stated[str], Stated[object]]]":
         """Names and entries of a mapping; nothing of anything else."""
         for name, entry in self._said.items() if isinstance(self._said, Mapping) else ():
-            yield self._below(str(name), self.place), self._below(entry, clean_label(str(name)))
+            named = name if isinstance(name, str) else str(name)
+            yield self._below(named, self.place), self._below(entry, clean_label(str(name)))
 
     def parts(self, most: int) -> "tuple[Stated[object], ...]":
         """The parts of a list; InputError where it is none, or has more than `most` of them."""
