@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -39,6 +40,9 @@ def _run(log: Path, target: Callable[..., object], arguments: tuple, environment
     os.setsid()
     torch.set_num_threads(1)
     os.environ.update(environment)
+    # As in a command of its own: no folder of the fork server's, and the one that the environment names.
+    tempfile.tempdir = None
+    multiprocessing.current_process()._config.pop("tempdir", None)  # type: ignore[attr-defined]
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

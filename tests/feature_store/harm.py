@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,6 +23,15 @@ def make(folder: Path) -> tuple[Path, Path]:
     """A store, and a stranger's of the same sizes."""
     whole = store_at(folder / "s", rows_of(TOTAL)).path
     return whole, store_at(folder / "foreign", rows_of(torch.arange(TOTAL) + 1), weights="ef").path
+
+
+def twin(folder: Path) -> Path:
+    """A store of another classifier on the same samples, to compare the first with."""
+    rows = rows_of(TOTAL)
+    assert rows.logits is not None
+    return store_at(
+        folder / "twin", replace(rows, features=rows.features.roll(1, 1), logits=rows.logits.roll(1, 1))
+    ).path
 
 
 def resealed(folder: Path, change: Callable[[dict], object]) -> None:

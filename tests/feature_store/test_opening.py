@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import random
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from maxsup_analysis.feature_store.fields import DEEPEST
 from maxsup_analysis.feature_store.manifest import FORMAT
 from maxsup_analysis.feature_store.seals import SEAL, sealed
 from maxsup_analysis.pipeline import measure_source, open_source
-from tests.feature_store.harm import FIRST, HARMS, SECOND, TOTAL, make, resealed
+from tests.feature_store.harm import FIRST, HARMS, SECOND, TOTAL, make, resealed, twin
 from tests.feature_store.stores import PLAN, rows_of, store_at
 
 COMMANDS = (
@@ -43,20 +44,31 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return make(tmp_path_factory.mktemp("whole"))
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return twin(tmp_path_factory.mktemp("other"))
+
+
 @pytest.mark.parametrize("kind", HARMS)
-def test_what_was_harmed_is_refused_by_every_command(tmp_path: Path, whole: tuple[Path, Path], kind: str):
+def test_what_was_harmed_is_refused_by_every_command(
+    tmp_path: Path, whole: tuple[Path, Path], other: Path, kind: str
+):
     store, foreign = (Path(shutil.copytree(path, tmp_path / path.name)) for path in whole)
     assert not list(faults_at(store))
     HARMS[kind](store, foreign)
+    places = {"STORE": str(store), "OTHER": str(other), "OUT": str(tmp_path / "x")}
     for command in COMMANDS:
-        words = (
-            command.replace("STORE", str(store))
-            .replace("OTHER", str(foreign))
-            .replace("OUT", str(tmp_path / "x"))
-        )
-        assert refusal(*words.split())
+        words = [re.sub("|".join(places), lambda found: places[found[0]], word) for word in command.split()]
+        assert str(store) in refusal(*words)
     assert not (tmp_path / "x.pdf").exists()
     assert not is_store(store) or list(faults_at(store))
+
+
+def test_what_is_whole_is_compared(whole: tuple[Path, Path], other: Path):
+    result = CliRunner().invoke(
+        cli.app, ["compare", f"A={whole[0]}", f"B={other}", "-g", "accuracy", "--json"]
+    )
+    assert result.exit_code == 0 and json.loads(result.stdout)["baseline"] == "A"
 
 
 def test_a_store_that_was_made_before_quick_checksums_is_opened_and_checked(tmp_path: Path):
