@@ -22,9 +22,9 @@ from pathlib import Path
 # Instead of this folder, whose `coverage.py` others would import.
 sys.path[0] = str(Path(__file__).parents[1])
 
-from maxsup_analysis import cli
-from maxsup_analysis.feature_store.seals import SEAL, sealed
-from tests.feature_store.harm import HARMS, make, twin
+from maxsup_analysis import cli  # noqa: E402
+from maxsup_analysis.feature_store.seals import SEAL, sealed  # noqa: E402
+from tests.feature_store.harm import HARMS, make, twin  # noqa: E402
 
 COMMANDS = (
     ("measure", "STORE", "-g", "accuracy"), ("measure", "STORE", "-g", "nc,calibration", "--json"),
