@@ -106,12 +106,18 @@ def _keys(*names: str) -> Applies:
     return lambda top, said, config: set(names) <= set(top)
 
 
+# What transformers writes around a network of timm, and what changes nothing of its logits.
+AROUND_TIMM = (
+    "model_type", "architectures", "do_pooling", "initializer_range", "transformers_version", "torch_dtype",
+    "return_dict", "output_hidden_states", "problem_type",
+)  # fmt: skip
 TIMM_ARGUMENTS = {"gp": "global_pool", "global_pool": "global_pool", "bn_eps": "bn_eps"}
 DIALECTS: tuple[Dialect, ...] = (
     Dialect("maxsup-analysis", lambda top, said, config: str(top.get("format", "")).startswith(OWN_FORMAT)),
-    Dialect("Hugging Face, transformers", lambda top, said, config: "model_type" in config),
+    Dialect("Hugging Face, transformers", lambda top, said, config: "model_type" in config
+            and not is_timm_config(config)),
     Dialect("Hugging Face, timm", lambda top, said, config: is_timm_config(config), image_settings.of_timm,
-            TIMM_IMAGES, TIMM_PUBLISHED, {"global_pool": "global_pool"}, timm_first=True),
+            TIMM_IMAGES, (*TIMM_PUBLISHED, *AROUND_TIMM), {"global_pool": "global_pool"}, timm_first=True),
     Dialect("PyTorch Lightning", _keys("pytorch-lightning_version"),
             used=(*FREE_IMAGES, "config.model", "class_map"), arguments={"global_pool": "global_pool"}),
     Dialect("timm train.py", _keys("arch", "state_dict", "version"), image_settings.of_timm,

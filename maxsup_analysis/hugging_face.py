@@ -8,6 +8,7 @@ from maxsup_analysis.architectures.transformers_config import (
     Bounds,
     Configuration,
     configuration,
+    refused_code,
     unknown_kind,
 )
 from maxsup_analysis.containers import Node, Object
@@ -66,7 +67,9 @@ def transformers_folder(
         found = configuration(
             _with(entries, typed or {}), Bounds.of(shapes) if shapes is not None else Bounds()
         )
-        if found is None and not _is_of_timm(entries):
+        if found is None and _is_of_timm(entries):
+            refused = refused_code(Stated(entries, CONFIG))
+        elif found is None:
             refused["model_type"] = unknown_kind(Stated(entries, CONFIG))
     if isinstance(config, Object):
         refused["config.json"] = f"{CONFIG} is {config.name}; get the folder again"

@@ -17,9 +17,10 @@ WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoin
 PREFIXES = frozenset({
     "model", "net", "network", "backbone", "encoder", "teacher", "student", "ema_model", "online_encoder",
     "encoder_q", "base_encoder", "visual", "_feature_blocks", "classifier_model", "online_model",
+    "timm_model",
 }) | EMA_PARTS  # fmt: skip
 # Those that hold a whole network, whatever stands beside them.
-NETWORKS = frozenset({"model", "net", "network", "classifier_model"})
+NETWORKS = frozenset({"model", "net", "network", "classifier_model", "timm_model"})
 # Which of several towers is the classifier's: where the first is there, the others are not.
 SIBLINGS = {
     "encoder_q": ("encoder_k", "queue", "queue_ptr"),

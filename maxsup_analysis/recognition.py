@@ -67,7 +67,8 @@ def model_of(
     stated = accepted(name, claims.arguments_of(name))
     rows, _ = head_shape(weights, chosen.architecture.head)
     counted = {"num_classes": rows} if rows is not None else {}
-    return Model(name, {**counted, **stated.arguments, **chosen.arguments}, stated.refused)
+    refused = {**stated.refused, **(folder.refused if folder else {})}
+    return Model(name, {**counted, **stated.arguments, **chosen.arguments}, refused)
 
 
 def decided(claims: Claims, fits: tuple[Fit, ...]) -> tuple[Fit | None, tuple[str, ...], tuple[str, ...]]:

@@ -11,6 +11,8 @@ Settings = Mapping[str, Node]
 MOST_LEVELS, MOST_SETTINGS = 5, 2_000
 # Where programs keep them at the top of a file; later ones go over earlier ones.
 PLACES = ("cfg", "config", "hparams", "hyper_parameters", "args")
+# The kind of model of transformers that is one of timm.
+WRAPPER = "timm_wrapper"
 # A group of settings that is the whole of them: its name says nothing.
 GROUPS = frozenset({"config", "cfg", "args", "hparams", "hyper_parameters", "MODEL", "model_config"})
 # Parts of a setting's name that tell that it is about the run: optimiser, schedule, augmentation, logging, machines.
@@ -67,8 +69,11 @@ def settings_of(contents: Contents) -> dict[str, Node]:
 
 
 def is_timm_config(config: Mapping[str, Node]) -> bool:
-    """Whether a config.json is that of timm's folders: today's with `pretrained_cfg`, or the flat one of before 0.9."""
-    return isinstance(config.get("architecture"), str) and "model_type" not in config
+    """Whether a config.json is that of timm's folders: today's with `pretrained_cfg`, or the flat one of before 0.9.
+
+    transformers writes them too, around a network of timm.
+    """
+    return isinstance(config.get("architecture"), str) and config.get("model_type", WRAPPER) == WRAPPER
 
 
 def _of_timm(config: Mapping[str, Node]) -> dict[str, Node]:

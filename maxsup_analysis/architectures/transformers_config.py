@@ -137,6 +137,18 @@ def _is_harmless(name: Stated, entry: Stated) -> bool:
     return name.is_among(IDLE)
 
 
+def refused_code(said: Stated) -> dict[str, str]:
+    """What a config.json states of code, remote parts or quantisation, a sentence each."""
+    refused = {}
+    for name, entry in said.entries():
+        try:
+            if not entry.is_nothing:
+                _is_harmless(name, entry)
+        except InputError as reason:
+            refused[name.label] = str(reason)
+    return refused
+
+
 def _kinds(kind: str, bounds: Bounds) -> dict[str, Argument]:
     """What each field may be."""
     positions = LEVIT_STRIDE * (isqrt(bounds.longest) + 1) if kind == "levit" else MOST_SIDE

@@ -1,15 +1,12 @@
 """Tests for what a folder of transformers states: digest, names, what is derived, what is not used."""
 
+import dataclasses
 import json
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("transformers")
-import dataclasses
-
 import transformers
 from transformers.models.auto import image_processing_auto
 

@@ -3,19 +3,24 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors.torch
-
-pytest.importorskip("transformers")
-
-from transformers import AutoConfig, AutoModelForImageClassification
+import torch
+from timm.models import load_checkpoint
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    TimmWrapperConfig,
+    TimmWrapperForImageClassification,
+)
 
 from maxsup_analysis.cli import app
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.inspection import inspect_checkpoint
 from tests.hugging_face.producer import network, pictures, silent, written
 
 CODE = """
@@ -159,6 +164,63 @@ def test_nor_does_it_where_the_user_names_the_folder(name: str, folder: Path, tm
             "-o", str(tmp_path / "out"),
         )  # fmt: skip
     assert offences == []
+
+
+class Payload:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.write_text, (self.mark, "ran")
+
+
+WRAPPED = {
+    "weights that are a pickle": (
+        {"model_args": {"checkpoint_path": "evil.pth"}},
+        "checkpoint_path is 'evil.pth'",
+    ),
+    "a repository": (
+        {"model_args": {"pretrained_cfg_overlay": {"hf_hub_id": "org/x"}}},
+        "pretrained_cfg_overlay",
+    ),
+    "pretrained": ({"model_args": {"pretrained": True}}, "pretrained is True"),
+    "code": ({"auto_map": AUTO}, "auto_map"),
+    "an architecture elsewhere": ({"architecture": "hf-hub:org/resnet"}, ""),
+    "one in a folder": ({"architecture": "local-dir:/tmp"}, ""),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_wrapped_network_of_timm_reaches_nothing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    changes, words = WRAPPED[name]
+    wrapper: Any = TimmWrapperConfig
+    config = wrapper(architecture="resnet18", num_labels=5)
+    with silent():
+        net = TimmWrapperForImageClassification(config)
+    target, data = written(tmp_path / "wrapped", net, {}), pictures(tmp_path / "data")
+    said = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps({**said, **changes}))
+    torch.save(Payload(target / "MARK"), target / "evil.pth")
+    monkeypatch.chdir(target)
+    with watched() as offences:
+        command("inspect", str(target))
+        if words:
+            with pytest.raises(InputError, match=words):
+                command("features", str(target), "--data", str(data))
+        else:
+            # The names and shapes of the weights are enough.
+            assert inspect_checkpoint(target).architecture in (None, "torchvision/resnet18", "timm/resnet18")
+    assert offences == []
+    assert not (target / "MARK").exists()
+
+
+def test_the_pickle_of_a_wrapped_network_runs_where_it_is_trusted(tmp_path: Path):
+    torch.save(Payload(tmp_path / "MARK"), tmp_path / "evil.pth")
+    with suppress(Exception):
+        load_checkpoint(torch.nn.Linear(2, 2), str(tmp_path / "evil.pth"), weights_only=False)
+    assert (tmp_path / "MARK").read_text() == "ran"
 
 
 def test_the_code_beside_it_runs_where_it_is_trusted(
