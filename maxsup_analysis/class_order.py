@@ -54,11 +54,10 @@ class Outputs:
         if self.sorting is not None and self.file is not None:
             raise InputError("expected --class-map or --class-order, got both; choose one")
 
-    @property
-    def own_names(self) -> Sequence[str] | None:
-        """The names that the checkpoint gives, where they are more than their numbers."""
+    def own_names(self, data: Samples) -> Sequence[str] | None:
+        """The names that the checkpoint gives, where they are more than their numbers, or the data have these too."""
         numbers = self.names is not None and list(self.names) == [str(k) for k in range(len(self.names))]
-        return None if numbers else self.names
+        return None if numbers and not set(data.class_names) <= set(self.names or ()) else self.names
 
 
 def in_the_order_of(data: Samples, outputs: Outputs) -> Samples:
@@ -72,7 +71,7 @@ def in_the_order_of(data: Samples, outputs: Outputs) -> Samples:
         return _renumbered(data, outputs, outputs_in(outputs.file, data, outputs.count), str(outputs.file))
     if outputs.sorting is not None:
         return _sorted(data, outputs, outputs.sorting)
-    names = None if _are_plain(data) else outputs.own_names
+    names = None if _are_plain(data) else outputs.own_names(data)
     if names is not None:
         return data if tuple(names) == data.class_names else _by_names(data, outputs, tuple(names))
     return _by_folders(data, outputs) if data.sorted_classes else _by_labels(data, outputs)

@@ -151,6 +151,11 @@ def test_numbers_are_outputs_also_where_the_last_have_no_samples(K: int):
         in_the_order_of(data(("0", "1", "2"), folders=False), Outputs(2))
 
 
+def test_a_checkpoint_whose_names_are_numbers():
+    assert outputs_of(data(NUMBERS), Outputs(20, NUMBERS)) == {name: int(name) for name in NUMBERS}
+    assert outputs_of(data(("ant", "bee")), Outputs(2, ("0", "1"))) == {"ant": 0, "bee": 1}
+
+
 THOUSAND = tuple(str(number) for number in range(1000))
 LEMMAS = tuple(ImageNetInfo("imagenet-1k").index_to_description(k) for k in range(1000))
 

@@ -15,6 +15,7 @@ import torchvision
 from maxsup_analysis.datasets import open_data
 from maxsup_analysis.datasets.torchvision_sets import EMNIST, SPLITS, TRAIN_TEST, _choice, torchvision_samples
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.features import Extraction, default_store
 from tests.datasets.photographs import class_folders, encoded, pixels
 from tests.datasets.test_arrays import idx
 from tests.datasets.test_tars import write_tar
@@ -178,6 +179,12 @@ def test_what_is_called_as_a_split_is_that_split(tmp_path: Path, kind: str):
     for other in ("train", "test"):
         with pytest.raises(InputError, match=f"has the splits val, none of them meant by '{other}'"):
             open_data(name, other)
+
+
+def test_the_store_is_named_after_what_is_read():
+    checkpoint, how = Path("ce.pt"), Extraction(data="pets", split="validation")
+    assert default_store(checkpoint, how, "val") == Path("ce.pets.val.features")
+    assert default_store(checkpoint, how, "all") == Path("ce.pets.features")
 
 
 def test_data_without_splits_say_so(tmp_path: Path, capsys: pytest.CaptureFixture):
