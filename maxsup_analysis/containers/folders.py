@@ -8,7 +8,15 @@ from pathlib import Path
 
 from maxsup_analysis.containers.archive import read_archive
 from maxsup_analysis.containers.arrays import node_of_json, plain_json
-from maxsup_analysis.containers.contents import Contents, Node, Object, Record, StoredTensor, tensors_in
+from maxsup_analysis.containers.contents import (
+    Contents,
+    Node,
+    Object,
+    Record,
+    StoredTensor,
+    entries_of,
+    tensors_in,
+)
 from maxsup_analysis.containers.files import Window, confined
 from maxsup_analysis.containers.kinds import refuse_folder
 from maxsup_analysis.containers.pickles import Call, read_pickle
@@ -21,6 +29,7 @@ from maxsup_analysis.errors import InputError
 SIDECARS = ("config.json", "preprocessor_config.json", "processor_config.json", "params.json")
 # The names of 22,000 classes take 2 MB.
 SIDECAR_LIMIT = 1 << 23
+LIGHTNING_META = "meta.pt"
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 # In the order of preference.
 WEIGHTS = (
@@ -161,10 +170,23 @@ def _read_distributed(folder: Path) -> Contents:
         records += [record for _, (_, checked) in pieces for record in checked]
         tree[str(name)] = joined(shape, [(position, piece) for position, (piece, _) in pieces], str(name))
     nested = _nested(tree, metadata.get("planner_data"))
-    return Contents("torch.distributed checkpoint", nested, tuple(records))
+    beside = _beside_pieces(folder)
+    whole = {
+        **{name: entry for name, entry in entries_of(beside.tree).items() if name not in nested},
+        **nested,
+    }
+    kind = "torch.distributed checkpoint"
+    return Contents(kind, whole, (*records, *beside.records), beside.foreign, beside.warnings)
 
 
-def _nested(tree: Mapping[str, StoredTensor], places: object) -> Node:
+def _beside_pieces(folder: Path) -> Contents:
+    """What Lightning keeps in `meta.pt` beside the weights: epoch and hyper-parameters; nothing of other programs."""
+    if not (folder / LIGHTNING_META).is_file():
+        return Contents("nothing", {})
+    return _moved(read_file(confined(folder, LIGHTNING_META)), LIGHTNING_META)
+
+
+def _nested(tree: Mapping[str, StoredTensor], places: object) -> dict[str, Node]:
     """The tree that was saved: `planner_data` says which of the dots in a name are levels of it."""
     nested: dict[str, Node] = {}
     for name, tensor in tree.items():

@@ -1,6 +1,7 @@
 """Tests for what checkpoints state: it is used, or refused by name, or named as stated and not used."""
 
 import json
+import warnings
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -279,3 +280,19 @@ def test_networks_of_torchvision_are_not_given_timms_arguments(tmp_path: Path):
         tmp_path, net, arch="resnet18", model_kwargs={"width_per_group": 64}, global_pool="avg"
     )
     assert classifier_of(open_checkpoint(path)).name == "torchvision/resnet18"
+
+
+def test_hyper_parameters_beside_sharded_weights_of_lightning(tmp_path: Path, net: nn.Module):
+    """The strategies for sharded models keep them in `meta.pt`, beside the folder's pieces."""
+    from torch.distributed.checkpoint.state_dict_saver import save
+
+    state = {"model": {f"model.{name}": tensor for name, tensor in net.state_dict().items()}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save(state, checkpoint_id=tmp_path / "sharded.ckpt", no_dist=True)
+    hyper = {"class_to_idx": NUMBERED, "arch": "test_resnet", "lr": 0.1}
+    meta = {"pytorch-lightning_version": "2.6.0", "epoch": 4, "hyper_parameters": hyper}
+    torch.save(meta, tmp_path / "sharded.ckpt" / "meta.pt")
+    found = inspect_checkpoint(tmp_path / "sharded.ckpt")
+    assert (found.claims.format, found.claims.epoch, found.claims.classes) == ("PyTorch Lightning", 4, NAMES)
+    assert found.architecture == "timm/test_resnet"
