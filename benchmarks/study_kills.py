@@ -2,7 +2,7 @@
 
 The study of this file is run once in peace. Then it is run in another folder, and its whole process group killed with
 SIGKILL after a random time, as often as asked; then it is run to its end. Checkpoints have to be the same bytes, tables
-the same text, and no file may be left over.
+the same text, and no file may be left over, in the system's folder of temporary files either.
 """
 
 import argparse
@@ -83,7 +83,11 @@ def main() -> None:
     given = parser.parse_args()
     chance = random.Random(given.seed)
     with tempfile.TemporaryDirectory() as folder:
-        study, peace, war = (Path(folder) / name for name in ("study.toml", "peace", "war"))
+        study, peace, war, scratch = (
+            Path(folder) / name for name in ("study.toml", "peace", "war", "scratch")
+        )
+        scratch.mkdir()
+        os.environ["TMPDIR"] = str(scratch)
         study.write_text(STUDY)
         began = time.monotonic()
         subprocess.run(
@@ -106,8 +110,9 @@ def main() -> None:
         assert first.keys() == second.keys(), first.keys() ^ second.keys()
         different = [name for name in first if first[name] != second[name]]
         print(f"{kills} kills; {len(first)} files compared, {len(different)} differ: {different}")
-        print(f"left over: {leftovers(war)}")
-        if different or leftovers(war):
+        left = [*leftovers(war), *map(str, scratch.iterdir())]
+        print(f"left over: {left}")
+        if different or left:
             sys.exit(1)
 
 
