@@ -7,6 +7,7 @@ from torch import Tensor
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.given import Given, class_labels, numbers
 from maxsup_analysis.identity import canonical_ids
+from maxsup_analysis.labels import well_formed
 from maxsup_analysis.representation import Representation, class_numbers, head_of, represent
 from maxsup_analysis.rows import RowBlocks, Rows
 from maxsup_analysis.surroundings import undisturbed
@@ -39,7 +40,7 @@ def represent_arrays(
     known = None if ids is None else canonical_ids(ids)
     require_shapes(x, y, z, w, b, known)
     _require_columns(given.names, class_names, w if z is None else z.T)
-    names = class_names or given.names or class_numbers(_class_count(y, z, w))
+    names = tuple(map(well_formed, class_names or ())) or given.names or class_numbers(_class_count(y, z, w))
     rows = Rows(np.arange(len(y)) if known is None else known, y, x, z)
     return represent(RowBlocks(_blocks(rows)), class_names=names, head=head_of(w, b))
 

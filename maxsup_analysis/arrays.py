@@ -14,7 +14,6 @@ from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.containers.verify import verified
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.identity import canonical_ids
-from maxsup_analysis.labels import well_formed
 from maxsup_analysis.representation import Representation
 
 REQUIRED = ("features", "labels")
@@ -122,4 +121,4 @@ def names_of(names: np.ndarray | Tensor | None, where: str) -> tuple[str, ...] |
         raise InputError(
             f"expected class_names in {where} to be one text a class, got other; save np.array(names)"
         )
-    return tuple(map(well_formed, names.tolist()))
+    return tuple(names.tolist())

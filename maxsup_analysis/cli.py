@@ -1,5 +1,6 @@
 """The command line: parse, make one call, print. The rest is imported inside each command."""
 
+import io
 import json
 import shlex
 import signal
@@ -92,6 +93,7 @@ def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     arguments = [hyphenated(argument) for argument in sys.argv[1:]]
     debug = "--debug" in arguments
+    _print_any_path()
     for number in SIGNALS:
         signal.signal(number, interrupt)
     try:
@@ -117,6 +119,13 @@ def flags_of_commands() -> dict[str, list[str]]:
 
 def _advised(sentence: str | None, arguments: list[str]) -> str | None:
     return sentence and with_commands(sentence, next(iter(arguments), None), flags_of_commands())
+
+
+def _print_any_path() -> None:
+    """Paths are printed with the bytes that they have, also those that are no text of the terminal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape" if stream is sys.stdout else "backslashreplace")
 
 
 class Interrupted(BaseException):

@@ -11,6 +11,7 @@ import pandas as pd
 
 from maxsup_analysis.contrasts import JOINING, Interval, Repeated, Term, Verdict, contrast
 from maxsup_analysis.errors import InputError
+from maxsup_analysis.labels import well_formed
 from maxsup_analysis.measurements import Measurements, Samples, finite
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.sampling import LEVEL
@@ -115,8 +116,8 @@ def compare(runs: Mapping[str, Sequence[Measurements]], *, baseline: str | None 
 
     Raises InputError where the runs are not on the same samples.
     """
-    groups = {name: tuple(_aligned(run, runs) for run in group) for name, group in runs.items()}
-    chosen = next(iter(groups)) if baseline is None else baseline
+    groups = {well_formed(name): tuple(_aligned(run, runs) for run in group) for name, group in runs.items()}
+    chosen = next(iter(groups)) if baseline is None else well_formed(baseline)
     if len(groups) < 2:
         raise InputError(
             f"expected a baseline and something to compare with it, got {', '.join(groups)} alone; give NAME=STORE at "

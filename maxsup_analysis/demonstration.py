@@ -9,6 +9,7 @@ from maxsup_analysis.files import require_absent, whole_folder
 from maxsup_analysis.pipeline import Source, compare_named, open_named
 from maxsup_analysis.progress import say
 from maxsup_analysis.reporting import FigureRequest, draw_figure, write_report
+from maxsup_analysis.spreadsheets import csv_text
 from maxsup_analysis.training import TrainingPlan, train
 
 LOSS_NAMES = ("ce", "ls", "maxsup")
@@ -34,7 +35,7 @@ def demonstrate(output: Path, *, seeds: int, epochs: int, overwrite: bool) -> Co
         named = open_named([str(folder / "runs")])
         compared = compare_named(named)
         (folder / MARK).write_text(compared.to_json() + "\n")
-        compared.to_frame().to_csv(folder / "comparison.csv")
+        (folder / "comparison.csv").write_text(csv_text(compared.to_frame()), encoding="utf-8")
         _write(folder, named, compared, output)
     return compared
 

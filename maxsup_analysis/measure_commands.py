@@ -62,6 +62,7 @@ def measure(
     from maxsup_analysis.breakdown import Breakdown
     from maxsup_analysis.features import Extraction
     from maxsup_analysis.pipeline import break_down, chosen_metrics, matched, measure_source, open_source
+    from maxsup_analysis.spreadsheets import csv_text
     from maxsup_analysis.tables import breakdown_table, measurements_table, show
 
     one_format(as_json, as_csv)
@@ -91,7 +92,7 @@ def measure(
     if as_json:
         print(found.to_json())
     elif as_csv:
-        print(found.to_frame().to_csv(), end="")
+        print(csv_text(found.to_frame()), end="")
     else:
         table = breakdown_table(found) if isinstance(found, Breakdown) else measurements_table(found)
         show(table, found.notes)
@@ -108,6 +109,7 @@ def compare(
 ) -> None:
     """Paired differences from a baseline on the same samples, with 95 % intervals."""
     from maxsup_analysis.pipeline import chosen_metrics, compare_named, open_named
+    from maxsup_analysis.spreadsheets import csv_text
     from maxsup_analysis.tables import comparison_table, show
 
     one_format(as_json, as_csv)
@@ -117,7 +119,7 @@ def compare(
     if as_json:
         print(compared.to_json())
     elif as_csv:
-        print(compared.to_frame().to_csv(), end="")
+        print(csv_text(compared.to_frame()), end="")
     else:
         show(comparison_table(compared), compared.notes)
 

@@ -8,10 +8,14 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from maxsup_analysis.labels import clean_label
+
 T = TypeVar("T")
 CONSOLE = Console(stderr=True, highlight=False)
 # Where stderr is a file, a line this often, in seconds.
 LINE_EVERY = 60.0
+# Letters of a line.
+LONGEST = 4000
 
 
 def track(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
@@ -26,7 +30,7 @@ def track(steps: Iterable[T], total: int, what: str) -> Iterator[T]:
 
 def say(line: str) -> None:
     """One line on stderr."""
-    CONSOLE.print(line, markup=False, soft_wrap=True)
+    CONSOLE.print(clean_label(line, LONGEST), markup=False, soft_wrap=True)
 
 
 class Meter:

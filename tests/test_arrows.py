@@ -54,7 +54,7 @@ ARROWS = {
         "few_samples": "linearisation moments representation",
         "estimates": "class_averages errors few_samples fits floors gathering influence linearisation metrics "
         "representation sampling spectra subsets surroundings wanted",
-        "array_rows": "errors given identity representation rows surroundings",
+        "array_rows": "errors given identity labels representation rows surroundings",
         "logit_checks": "representation rows",
         "measurements": "array_rows errors estimates given influence logit_checks metrics "
         "representation rows surroundings",
@@ -62,7 +62,7 @@ ARROWS = {
         "tile ties",
         "contrasts": "estimates influence sampling surroundings",
         "effects": "contrasts errors estimates influence",
-        "comparison": "contrasts errors measurements metrics sampling surroundings",
+        "comparison": "contrasts errors labels measurements metrics sampling surroundings",
         "probe": "errors estimates surroundings",
         "projection": "errors halves representation rows surroundings ties",
         "figures": "comparison contrasts errors estimates figures files fits gathering labels metrics projection "
@@ -104,7 +104,8 @@ ARROWS = {
         "classifiers": "architectures checkpoints containers errors fitting heads hooks hugging_face image_settings "
         "inspection own_format preprocessing processors representation taps",
         # shell: disk, device, terminal
-        "progress": "",
+        "progress": "labels",
+        "spreadsheets": "labels",
         "devices": "errors",
         "sweeps": "errors rows sums threads version",
         "datasets": "datasets errors labels named_code preprocessing progress stated table",
@@ -114,7 +115,7 @@ ARROWS = {
         "class_fit": "name_orders",
         "feature_store": "array_rows arrays errors feature_store files given identity leftovers ranks representation "
         "rows sweeps version",
-        "arrays": "array_rows checkpoints containers errors identity labels representation",
+        "arrays": "array_rows checkpoints containers errors identity representation",
         "ranks": "errors",
         "forward": "classifiers datasets errors heads progress representation taps",
         "loading": "datasets errors progress",
@@ -131,13 +132,13 @@ ARROWS = {
         "pipeline": "arrays breakdown comparison containers errors feature_store features losses matching "
         "measurements metrics named_code progress repeats representation version",
         "reporting": "comparison errors figures files metrics pipeline progress projection report representation",
-        "study": "classifiers contrasts datasets devices effects errors estimates features figures files influence "
-        "labels leftovers measurements metrics pipeline progress report representation rounding study tables training "
-        "transfer",
-        "demonstration": "comparison errors features files pipeline progress reporting training",
+        "study": "classifiers contrasts datasets devices effects errors estimates features figures files "
+        "influence labels leftovers measurements metrics pipeline progress report representation rounding "
+        "spreadsheets study tables training transfer",
+        "demonstration": "spreadsheets comparison errors features files pipeline progress reporting training",
         "options": "errors",
         "feature_command": "classifiers extraction features forward options preprocessing rehearsal",
-        "measure_commands": "breakdown catalogue errors features files options pipeline reporting tables",
+        "measure_commands": "spreadsheets breakdown catalogue errors features files options pipeline reporting tables",
         "train_command": "errors files options progress ranks training",
         "probe_command": "classifiers errors options rounding transfer",
         "ablate_command": "options study tables",

@@ -1,6 +1,7 @@
 """The house style of the figures, and saving them so that the same figure gives the same bytes."""
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +10,17 @@ from pathlib import Path
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import whole_file
+from maxsup_analysis.labels import clean_label
 from maxsup_analysis.projection import Basis, Center
 
 TEXT_WIDTH = 6.3
 # Letters of a legend across the page, and those that the mark of a label takes the room of.
 LEGEND_LETTERS, HANDLE_LETTERS = 105, 8
+LONGEST = 200  # letters of a line of text
 SUFFIXES = (".png", ".svg", ".pdf")
 # Okabe and Ito's colours, which most colour-blind readers tell apart.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -82,7 +86,8 @@ def legend_columns(labels: Sequence[str]) -> int:
 def svg_of(figure: Figure) -> bytes:
     """A figure as SVG."""
     buffer = io.BytesIO()
-    with house_style():
+    _clean(figure)
+    with house_style(), _any_letter():
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
 
@@ -91,8 +96,24 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure whole, in the format of the suffix: .png, .svg or .pdf."""
     require_suffix(path)
     undated = {".png": {}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    with house_style(), whole_file(path) as partial:
+    _clean(figure)
+    with house_style(), _any_letter(), whole_file(path) as partial:
         figure.savefig(partial, metadata=undated[path.suffix])
+
+
+@contextmanager
+def _any_letter() -> Iterator[None]:
+    """A letter that the fonts lack becomes a box, without a word about it on stderr."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _clean(figure: Figure) -> None:
+    """Whatever text is in a figure, made fit to be shown; line breaks of ours stay."""
+    for item in figure.findobj(Text):
+        assert isinstance(item, Text)
+        item.set_text("\n".join(clean_label(line, LONGEST) for line in item.get_text().split("\n")))
 
 
 def require_suffix(path: Path) -> None:

@@ -5,7 +5,7 @@ from importlib import resources
 
 import jinja2
 
-from maxsup_analysis.report.document import Report
+from maxsup_analysis.report.document import Report, cleaned
 
 
 def render_html(report: Report) -> str:
@@ -14,4 +14,4 @@ def render_html(report: Report) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["base64"] = lambda content: base64.b64encode(content).decode()
     environment.filters["kind"] = lambda block: type(block).__name__
-    return environment.from_string(template).render(report=report)
+    return environment.from_string(template).render(report=cleaned(report))

@@ -10,7 +10,7 @@ import typst
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.leftovers import scratch_folder
-from maxsup_analysis.report.document import Block, Plate, Report
+from maxsup_analysis.report.document import Block, Plate, Report, cleaned
 
 # A fixed date: the same report gives the same bytes.
 UNDATED = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
@@ -21,6 +21,7 @@ def render_pdf(report: Report) -> bytes:
     template = resources.files("maxsup_analysis.report") / "template.typ"
     with scratch_folder() as root:
         (root / "report.typ").write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+        report = cleaned(report)
         document = {"title": report.title, "subtitle": report.subtitle, "sections": []}
         for section in report.sections:
             blocks = [_block(block, root) for block in section.blocks]

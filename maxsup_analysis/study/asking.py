@@ -8,7 +8,7 @@ from pathlib import Path
 from maxsup_analysis.classifiers import ModelChoice
 from maxsup_analysis.datasets import corrupted, open_data
 from maxsup_analysis.features import Extraction, extract_features
-from maxsup_analysis.labels import clean_file_name
+from maxsup_analysis.labels import own_file_name
 from maxsup_analysis.measurements import Measurements
 from maxsup_analysis.metrics.groups import chosen
 from maxsup_analysis.pipeline import measure_source, open_source
@@ -26,7 +26,7 @@ CORRUPTED = "corrupted"
 
 def features_of(folder: Path, split: str) -> Path:
     """The feature store of a split, beside the run's checkpoint."""
-    return folder / f"{clean_file_name(split, '+.')}.features"
+    return folder / f"{own_file_name(split, '+.')}.features"
 
 
 def parts_of(measure: Measure) -> tuple[Part, ...]:

@@ -9,7 +9,7 @@ from maxsup_analysis.contrasts import Interval
 from maxsup_analysis.effects import Design
 from maxsup_analysis.figures.factors import CAPTION, FactorPanel, factor_figure
 from maxsup_analysis.figures.metrics import IntervalRow, interval_rows_figure
-from maxsup_analysis.labels import clean_file_name
+from maxsup_analysis.labels import own_file_name
 from maxsup_analysis.metrics import METRICS
 from maxsup_analysis.study.results import Results
 from maxsup_analysis.study.write_up import combination_name
@@ -24,7 +24,7 @@ def study_figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
         metrics = [name for name in results.study.report.metrics if name in results.metrics(part)]
         if not metrics:
             continue
-        stem = clean_file_name(part)
+        stem = own_file_name(part)
         if len(design.combinations) <= MOST_NAMES:
             caption = (
                 f"{part}: means over seeds with 95 % intervals, one row a metric, each on its own scale."
@@ -33,7 +33,7 @@ def study_figures(results: Results) -> Iterator[tuple[str, str, Figure]]:
         for factor, other in _pairs(design):
             what = f"{part}: {factor}" + (f" and {other}" if other else "")
             panels = [_panel(design, metric, factor, other) for metric in metrics]
-            name = clean_file_name("-".join([part, factor, *([other] if other else [])]))
+            name = own_file_name("-".join([part, factor, *([other] if other else [])]))
             yield f"{name}.svg", f"{what}. {CAPTION}", factor_figure(factor, panels)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.files import write_durably
 from maxsup_analysis.influence import Samples
-from maxsup_analysis.labels import clean_file_name, clean_label
+from maxsup_analysis.labels import clean_label, own_file_name
 from maxsup_analysis.measurements import Measurements
 
 SUFFIX = ".measured.json"
@@ -34,7 +34,7 @@ class Part:
     @property
     def file_name(self) -> str:
         """The part's name, fit to be one of a file."""
-        return clean_file_name(self.name, "+.", limit=200)
+        return own_file_name(self.name, "+.", limit=200)
 
 
 def keep(folder: Path, part: Part, measured: Measurements) -> None:

@@ -7,6 +7,7 @@ from maxsup_analysis.pipeline import open_source
 from maxsup_analysis.progress import track
 from maxsup_analysis.report import Plate, render_html, render_pdf
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.spreadsheets import csv_text
 from maxsup_analysis.study.asking import features_of
 from maxsup_analysis.study.drawing import study_figures
 from maxsup_analysis.study.results import Results, results_of
@@ -32,7 +33,7 @@ def publish(folder: StudyFolder) -> Results:
     with refusing_to_write(folder.path, "make room, then go on with the same command"):
         for name, frame in zip(TABLES, frames, strict=True):
             if len(frame):
-                write_durably(folder.path / f"{name}.csv", frame.to_csv(index=False).encode())
+                write_durably(folder.path / f"{name}.csv", csv_text(frame, index=False).encode())
         report = study_report(results, _plates(folder, results))
         with whole_file(folder.path / "report.pdf") as partial:
             partial.write_bytes(render_pdf(report))
