@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import click
 import numpy as np
 import typer
 
@@ -47,14 +47,12 @@ CPU_SECONDS, WALL_SECONDS, MEMORY = 20, 90, 8 << 30
 
 
 @cache
-def commands() -> dict[tuple[str, ...], click.Command]:
+def commands() -> dict[tuple[str, ...], Any]:
     """Every command by its words."""
     return dict(_commands(typer.main.get_command(cli.app), ()))
 
 
-def _commands(
-    command: click.Command, words: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def _commands(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
     nested = getattr(command, "commands", {})
     if not nested:
         yield words, command
@@ -67,8 +65,8 @@ def line(number: int, seed: int) -> list[str]:
     draw = random.Random(f"{seed} {number}")
     words, command = draw.choice(sorted(commands().items()))
     given = [*words]
-    options = [one for one in command.params if isinstance(one, click.Option)]
-    arguments = [one for one in command.params if isinstance(one, click.Argument)]
+    options = [one for one in command.params if one.param_type_name == "option"]
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
     for one in draw.sample(options, k=min(len(options), draw.choice((0, 1, 1, 2, 3)))):
         for _ in range(draw.choice((1, 1, 1, 2))):
             given += _flag(one, draw)
@@ -83,12 +81,14 @@ def line(number: int, seed: int) -> list[str]:
     return [*given, *SHORT.get(words[0], ())]
 
 
-def _flag(option: click.Option, draw: random.Random) -> list[str]:
+def _flag(option: Any, draw: random.Random) -> list[str]:
     name = draw.choice([*option.opts, *option.secondary_opts])
     if option.is_flag and not draw.random() < 0.05:
         return [name]
-    kind = option.type.name
-    pool = {"integer": NUMBERS, "float": NUMBERS, "path": PLACES}.get(kind, (*WORDS, *NUMBERS, *PLACES))
+    # Which of typer's versions is installed decides where the type is.
+    kind = repr(getattr(option, "type", None) or getattr(option, "type_descriptor", "")).lower()
+    numeric = "int" in kind or "float" in kind
+    pool = NUMBERS if numeric else PLACES if "path" in kind else (*WORDS, *NUMBERS, *PLACES)
     return [name, draw.choice(pool)]
 
 
