@@ -1,90 +1,155 @@
-"""Simulated coverage of the 95 % intervals; prints a Markdown table.
+"""Simulated coverage of the 95 % intervals, and false verdicts where nothing differs; prints Markdown tables.
 
-Each setting draws many data sets, measures them, and counts how often value +- 1.96 SE holds the metric's expected
-value at that number of samples (the mean over all data sets drawn), and for d_within_unbiased also the population's
-value (from one very large sample). Run: python benchmarks/coverage.py
+Each setting draws many data sets, measures them, and counts how often the interval of a metric, value +- t SE, holds
+its expected value at these numbers of samples a class: the mean over all data sets drawn. A difference is of two
+networks that see the same samples with noise of their own, or of two sets of samples, or of two groups of three such
+networks.
+Run: python benchmarks/coverage.py [SETTING ...], with how many data sets in DATA_SETS.
 """
 
+import math
+import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from maxsup_analysis.estimates import estimate
+from maxsup_analysis.contrasts import Repeated, Term, contrast
+from maxsup_analysis.estimates import Estimates, estimate
 from maxsup_analysis.measurements import represent_arrays
 from maxsup_analysis.metrics import METRICS
 
-METRIC_NAMES = (
-    "d_within", "class_separation", "nc1_trace_ratio", "distance_to_own_mean_relative", "accuracy", "d_within_unbiased",
+NAMES = (
+    "d_within", "d_within_unbiased", "class_separation", "cdnv", "within_variance", "between_variance",
+    "nc1_trace_ratio", "nc2_etf_means", "nc3_self_duality", "distance_to_own_mean", "distance_to_own_mean_correct",
+    "distance_to_own_mean_relative", "distance_to_predicted_mean", "cosine_to_own_direction_correct", "effective_rank",
+    "effective_rank_within", "accuracy", "nll", "brier", "aurc_msp", "feature_norm", "logit_margin",
 )  # fmt: skip
-DATA_SETS = 2000
-NORMAL_95 = 1.959963984540054
+DATA_SETS = int(os.environ.get("DATA_SETS", "2000"))
+LEAST_GIVEN = 0.5  # of data sets that have an interval, for its coverage to be told
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Classes around random centres; `gap` scales the centres, `rectified` clips below zero as ReLU does."""
+    """Normal classes around random centres.
+
+    sizes: samples of each class. gap: the length scale of the centres. wrong: share of samples that are of another
+    class than their label. ties: whether logits are rounded, so that many scores are equal.
+    """
 
     title: str
-    K: int
-    n: int
-    D: int
-    gap: float
-    rectified: bool = False
-    unequal: bool = False
+    sizes: tuple[int, ...]
+    D: int = 16
+    gap: float = 0.6
+    wrong: float = 0.0
+    ties: bool = False
+    names: tuple[str, ...] = NAMES
 
+    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Features and labels."""
+        labels = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        shift = rng.integers(1, len(self.sizes), len(labels)) * (rng.random(len(labels)) < self.wrong)
+        true = (labels + shift) % len(self.sizes)
+        return self.centres[true] + rng.normal(size=(len(labels), self.D)), labels
+
+    @property
     def centres(self) -> np.ndarray:
-        """K class centres, always the same."""
-        return self.gap * np.random.default_rng(0).normal(size=(self.K, self.D))
+        """Class centres, always the same."""
+        return self.gap * np.random.default_rng(0).normal(size=(len(self.sizes), self.D))
 
-    def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Features and labels, n samples a class."""
-        labels = np.repeat(np.arange(self.K), n)
-        spread = np.linspace(0.5, 1.5, self.K)[labels, None] if self.unequal else 1.0
-        features = self.centres()[labels] + spread * rng.normal(size=(len(labels), self.D))
-        return (features.clip(min=0) if self.rectified else features), labels
+    def measured(self, features: np.ndarray, labels: np.ndarray, *, draw: int = 0) -> Estimates:
+        """All metrics of one data set; the head is that of the centres. draw: other samples have other ids."""
+        centres = self.centres
+        bias = -(centres**2).sum(1) / 2
+        logits = features @ centres.T + bias
+        logits = 3 * np.round(logits / 3) if self.ties else logits
+        ids = np.arange(len(labels)) + draw * len(labels)
+        representation = represent_arrays(features, labels, logits, weight=centres, bias=bias, ids=ids)
+        return estimate(representation, [METRICS[name] for name in self.names])
 
 
+MANY = (
+    "d_within",
+    "d_within_unbiased",
+    "class_separation",
+    "within_variance",
+    "accuracy",
+    "nll",
+    "feature_norm",
+)
 SETTINGS = (
-    Setting("Gaussian classes", 10, 100, 32, 0.6),
-    Setting("rectified, as after ReLU", 10, 100, 64, 1.0, rectified=True),
-    Setting("unequal spreads", 20, 200, 16, 0.8, unequal=True),
-    Setting("hardly separated", 10, 100, 8, 0.2),
+    Setting("10 x 3", (3,) * 10),
+    Setting("10 x 5", (5,) * 10),
+    Setting("10 x 10", (10,) * 10),
+    Setting("5 x 30", (30,) * 5, gap=1.0),
+    Setting("300 to 3", (300, 100, 30, 10, 3)),
+    Setting("2 x 3", (3, 3)),
+    Setting("2 x 30", (30, 30)),
+    Setting("1000 x 3", (3,) * 1000, D=8, names=MANY),
+    Setting("wrong labels", (30,) * 5, gap=2.0, wrong=0.2),
+    Setting("ties", (30,) * 5, ties=True),
+    Setting("one of 2", (2,) + (10,) * 9),
+    Setting("2 each", (2,) * 10),
 )
 
 
-def measured(setting: Setting, rng: np.random.Generator, n: int) -> np.ndarray:
-    """Value and standard error of each metric on one data set."""
-    features, labels = setting.draw(rng, n)
-    centres = setting.centres()
-    representation = represent_arrays(features, labels, weight=centres, bias=-(centres**2).sum(1) / 2)
-    estimates = estimate(representation, [METRICS[name] for name in METRIC_NAMES])
-    return np.array([(estimates[name].value, estimates[name].standard_error) for name in METRIC_NAMES])
+def coverage(setting: Setting, rng: np.random.Generator, sets: int) -> dict[str, float]:
+    """Of each metric the share of intervals that hold its mean, in percent; NaN where few data sets have one."""
+    found = [setting.measured(*setting.draw(rng)) for _ in range(sets)]
+    shares = {}
+    for name in setting.names:
+        values = np.array([one[name].value for one in found])
+        halves = np.array([one[name].half_width for one in found])
+        given = np.isfinite(halves)
+        held = np.abs(values - np.nanmean(values))[given] <= halves[given]
+        shares[name] = 100 * float(held.mean()) if given.mean() >= LEAST_GIVEN else math.nan
+    return shares
 
 
-def coverage(results: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Share of intervals that hold the truth, metric by metric, in percent."""
-    values, errors = results[..., 0], results[..., 1]
-    return 100 * (np.abs(values - truth) <= NORMAL_95 * errors).mean(0)
+def false_verdicts(setting: Setting, rng: np.random.Generator, sets: int) -> dict[str, tuple[float, ...]]:
+    """Of each metric the share of differences that are called one: paired, unpaired, and over three seeds."""
+    called = {name: np.zeros(3) for name in setting.names}
+    for _ in range(sets):
+        features, labels = setting.draw(rng)
+        others, _ = setting.draw(rng)
+        runs = [setting.measured(_seen(features, rng), labels) for _ in range(6)]
+        other = setting.measured(_seen(others, rng), labels, draw=1)
+        for name in setting.names:
+            pairs = ([runs[:1], runs[1:2]], [runs[:1], [other]], [runs[:3], runs[3:]])
+            called[name] += [_is_told(name, first, second) for first, second in pairs]
+    return {name: tuple(100 * counts / sets) for name, counts in called.items()}
+
+
+def _seen(features: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """By one of several networks."""
+    return features + 0.3 * rng.normal(size=features.shape)
+
+
+def _is_told(name: str, first: Sequence[Estimates], second: Sequence[Estimates]) -> bool:
+    terms = []
+    for weight, group in ((1.0, first), (-1.0, second)):
+        samples = group[0].samples
+        assert samples is not None, "standard errors were asked for"
+        terms.append(Term(weight, Repeated(tuple(one[name] for one in group), samples)))
+    return contrast(terms).verdict in ("lower", "higher")
 
 
 def main() -> None:
-    torch.set_num_threads(2)
-    print("| setting | K | n | D | metric | mean | SD over data sets | mean SE | coverage % |")
-    print("|---|--:|--:|--:|---|--:|--:|--:|--:|")
-    for setting in SETTINGS:
-        rng = np.random.default_rng(1)
-        results = np.stack([measured(setting, rng, setting.n) for _ in range(DATA_SETS)])
-        means, spread = results.mean(0), results[..., 0].std(0, ddof=1)
-        covered = coverage(results, means[:, 0])
-        head = f"| {setting.title} | {setting.K} | {setting.n} | {setting.D}"
-        for i, name in enumerate(METRIC_NAMES):
-            row = f"{name} | {means[i, 0]:.5f} | {spread[i]:.5f} | {means[i, 1]:.5f} | {covered[i]:.1f}"
-            print(f"{head} | {row} |")
-        population = measured(setting, rng, 50_000)[-1, 0]
-        against = coverage(results, np.array([np.nan] * (len(METRIC_NAMES) - 1) + [population]))[-1]
-        row = f"same, population | {population:.5f} | {spread[-1]:.5f} | {means[-1, 1]:.5f} | {against:.1f}"
-        print(f"{head} | {row} |", flush=True)
+    torch.set_num_threads(1)
+    chosen = [one for one in SETTINGS if not sys.argv[1:] or one.title in sys.argv[1:]]
+    for setting in chosen:
+        sets = max(DATA_SETS // (10 if sum(setting.sizes) > 1000 else 1), 20)
+        shares = coverage(setting, np.random.default_rng(1), sets)
+        told = false_verdicts(setting, np.random.default_rng(2), max(sets // 5, 20))
+        print(f"\n{setting.title} ({sets} sets)\n\n| metric | coverage % | told: paired | unpaired | seeds |")
+        print("|---|--:|--:|--:|--:|")
+        for name, share in shares.items():
+            cells = " | ".join(f"{cell:.1f}" for cell in told[name])
+            print(
+                f"| {name} | {'no interval' if math.isnan(share) else f'{share:.1f}'} | {cells} |", flush=True
+            )
 
 
 if __name__ == "__main__":

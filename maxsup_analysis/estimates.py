@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxsup_analysis.class_averages import ClassAverage, class_averages
 from maxsup_analysis.errors import NO_FEATURES, Undefined
-from maxsup_analysis.few_samples import why_few
+from maxsup_analysis.few_samples import few_for_spectra, few_members, why_few
 from maxsup_analysis.fits import fitted
 from maxsup_analysis.floors import floor_of
 from maxsup_analysis.gathering import gather, moments_of
@@ -150,8 +150,11 @@ def _estimates(
     of_parts = dict(zip(parts, swept, strict=True))
     by_name |= {metric.name: _estimated(_put_together(metric, of_parts), found) for metric in whole}
     averages = class_averages(representation, of_classes, errors=found is not None) if of_classes else []
+    few = few_for_spectra(representation) if of_classes and found is not None else None
     by_name |= {
-        metric.name: _above_floor(_estimate_of(one.value, one.influence, one.reason, found), one.rounding)
+        metric.name: _above_floor(
+            _estimate_of(one.value, None if few else one.influence, one.reason or few, found), one.rounding
+        )
         for metric, one in zip(of_classes, averages, strict=True)
     }
     for subset in SUBSETS:
@@ -185,7 +188,7 @@ def _swept(
         return [_Swept(entry) for entry in entries], None
     smooth = [entry for entry in entries if entry.gradient is not None]
     # Before the gradients are spent.
-    few = [why_few(entry, representation) for entry in smooth]
+    few = [why_few(entry, representation, spectra) for entry in smooth]
     moving = [through_means(entry, gathered, representation) for entry in smooth]
     moved = [entry for entry in moving if entry is not None]
     floors = [floor_of(entry, representation, gathered, spectra) for entry in entries]
@@ -241,8 +244,10 @@ def _of_a_part(
     except Undefined as reason:
         return {metric.name: Estimate(math.nan, math.nan, str(reason)) for metric in metrics}
     swept, _ = _swept(part, metrics, errors=samples is not None)
+    few = few_members(part, subset)
     estimates = {}
     for one in swept:
+        one = replace(one, few=one.few or few) if one.influence is not None else one
         if one.influence is not None:
             everywhere = torch.zeros(len(members.places), dtype=torch.float64)
             one = replace(one, influence=everywhere.masked_scatter_(members.places, one.influence))

@@ -4,24 +4,110 @@ import torch
 from jaxtyping import Bool, Float64
 from torch import Tensor
 
+from maxsup_analysis.class_rows import MOST
 from maxsup_analysis.linearisation import Linearised, MomentGradient
+from maxsup_analysis.metrics.metric import SUBSETS, Metric, OrderMetric, SampleMetric, SpectralMetric, Subset
 from maxsup_analysis.moments import ClusterMoments
 from maxsup_analysis.representation import Representation
+from maxsup_analysis.spectra import Spectra
 
 # Of the variance of a metric that classes of two samples may have, unseen: its error is then too small by half of it.
 NEGLIGIBLE_SHARE = 0.05
+# Of numbers of single samples, which are skewed where few samples are wrong: samples for an interval of their mean,
+# and of areas under curves of their ranks.
+LEAST_AVERAGED, LEAST_RANKED = 50, 100
+LEAST_SEEN = 10  # samples of a class, for an interval of where correct or wrong ones lie from its mean
+LEAST_MEMBERS = 5  # samples of a class that are correct, or wrong, for an interval of their geometry
+LEAST_A_DIMENSION = 4  # samples, for an interval of the spectrum of all
+LEAST_OF_CLASS = 2  # samples of a class a dimension, for one of its own
+MOST_NOISE = (
+    0.1  # of class means, over the variance between them, for an interval of their angles and lengths
+)
+MOST_CURVED = 0.2  # of a variance, left out by linearisation
 
 
-def why_few(entry: Linearised, representation: Representation) -> str | None:
-    """Why nobody knows how the metric varies: a class that it depends on has one sample, or two for a spread."""
+def why_few(entry: Linearised, representation: Representation, spectra: Spectra | None = None) -> str | None:
+    """Why nobody knows how the metric varies, or why its linearisation does not say it with so few samples."""
     counts, gradient = representation.means.features.counts, entry.gradient
     single = counts == 1
-    if not isinstance(gradient, MomentGradient):
-        return singletons(int(single.sum())) if single.any() else None
-    if (alone := int((_touched(gradient, counts) & single).sum())) > 0:
-        return singletons(alone)
-    pairs = _unknown_spreads(gradient, representation)
-    return two_alike(pairs) if pairs else None
+    if isinstance(gradient, MomentGradient):
+        if (alone := int((_touched(gradient, counts) & single).sum())) > 0:
+            return singletons(alone)
+        if pairs := _unknown_spreads(gradient, representation):
+            return two_alike(pairs)
+        return _unclear_means(representation) if "clear means" in entry.metric.needs else None
+    if single.any():
+        return singletons(int(single.sum()))
+    if isinstance(entry.metric, SpectralMetric):
+        return _unclear_spectrum(entry.metric, gradient, representation, spectra)
+    if (of_some := _few_that_are_seen(entry.metric, counts)) is not None:
+        return of_some
+    few = LEAST_RANKED if isinstance(entry.metric, OrderMetric) else LEAST_AVERAGED
+    if entry.metric.is_geometric or representation.samples >= few:
+        return None
+    return f"{representation.samples} samples are too few for an interval of this, which takes {few}"
+
+
+def few_members(representation: Representation, subset: Subset) -> str | None:
+    """Why the geometry of some samples has no interval: it changes with how many of a class there happen to be."""
+    counts = representation.means.features.counts
+    few = int(((counts > 0) & (counts < LEAST_MEMBERS)).sum())
+    if not few:
+        return None
+    return f"{_so_many(few)} fewer than {LEAST_MEMBERS} {SUBSETS[subset]}, too few for an interval of their geometry"
+
+
+def few_for_spectra(representation: Representation) -> str | None:
+    """Why spectra of classes have no interval: with fewer samples than dimensions, they are those of the samples."""
+    counts, D = representation.means.features.counts, representation.dimensions
+    few = int(((counts > 1) & (counts.clamp(max=MOST) < LEAST_OF_CLASS * D)).sum())
+    if not few:
+        return None
+    return (
+        f"{_so_many(few)} fewer than {LEAST_OF_CLASS} samples a dimension, too few for an interval of spectra"
+    )
+
+
+def _few_that_are_seen(metric: Metric, counts: Float64[Tensor, " K"]) -> str | None:
+    """Where correct or wrong samples draw the mean that they are seen from to themselves, by more than linearly."""
+    seen = metric.seen_from if isinstance(metric, SampleMetric) else None
+    few = int(((counts > 0) & (counts < LEAST_SEEN)).sum())
+    if seen is None or not few or (seen.by == "all" and seen.mean != "predicted"):
+        return None
+    return (
+        f"{_so_many(few)} fewer than {LEAST_SEEN} samples, too few for an interval of where some of them lie"
+    )
+
+
+def _unclear_means(representation: Representation) -> str | None:
+    """Where the noise of class means is not small beside what lies between them, what is quadratic in it matters."""
+    moments = representation.known_moments.features.occupied
+    n = moments.counts
+    noise = float((moments.spreads / ((n - 1) * n).clamp(min=1)).mean().detach())
+    between = float(moments.centred_means.square().sum(1).mean().detach()) - noise
+    if noise <= MOST_NOISE * between:
+        return None
+    share = noise / max(between + noise, noise)
+    return f"of the variance between class means {share:.0%} is noise, too much for an interval: take more samples"
+
+
+def _unclear_spectrum(
+    metric: SpectralMetric, gradient: Tensor | None, representation: Representation, spectra: Spectra | None
+) -> str | None:
+    N, D = representation.samples, representation.dimensions
+    if (least := LEAST_A_DIMENSION * D) > N:
+        return f"{N} samples in {D} dimensions are too few for an interval of a spectrum, which takes {least}"
+    if spectra is None or gradient is None:
+        return None
+    # Perturbation of the second order, of normal samples, along the axes that might change places with the first.
+    values = spectra.of(metric.matrix).values
+    first, others = values[0], values[1:]
+    slopes = (gradient[0] - gradient[1:]) / (first - others)
+    curved = 2 * float((slopes * first * others).square().sum()) / N**2
+    linear = 2 * float((gradient * values).square().sum()) / N
+    if curved <= MOST_CURVED * linear:
+        return None
+    return "the largest eigenvalues are too close to each other for an interval with so few samples"
 
 
 def singletons(classes: int) -> str:

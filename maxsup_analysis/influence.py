@@ -20,7 +20,7 @@ from maxsup_analysis.metrics.metric import Metric, OrderMetric, SampleMetric, Sp
 from maxsup_analysis.moment_shares import MomentPlan
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
-from maxsup_analysis.sampling import spread_factors
+from maxsup_analysis.sampling import distance_factors, spread_factors
 from maxsup_analysis.spectra import Spectra, Spectrum
 from maxsup_analysis.tile import Tile
 
@@ -57,11 +57,12 @@ def influences(
         np.concatenate([part.samples.labels for part in parts]),
     )
     shares = iter(torch.cat([part.values for part in parts], 1))
-    factors = spread_factors(representation.means.features.counts)[torch.from_numpy(samples.labels)]
+    counts, labels = representation.means.features.counts, torch.from_numpy(samples.labels)
+    factors, of_distances = spread_factors(counts)[labels], distance_factors(counts)[labels]
     return Influences(
         samples,
         torch.stack([
-            _of_kept(entry, kept, factors)
+            _of_kept(entry, kept, of_distances)
             if entry.metric.name in kept.columns
             else _with_span(entry, next(shares), kept, factors)
             for entry in entries
@@ -72,17 +73,17 @@ def influences(
 
 
 def _of_kept(entry: Linearised, kept: Kept, factors: Float64[Tensor, " N"]) -> Float64[Tensor, " N"]:
-    """Influences that need no sweep: those of a metric whose columns were kept; factors: `spread_factors`."""
+    """Influences that need no sweep: those of a metric whose columns were kept; factors: `distance_factors`."""
     assert isinstance(entry.gradient, Tensor)
     columns = kept.columns[entry.metric.name]
     assert isinstance(columns, Tensor), "a metric without columns has no gradient"
     if isinstance(entry.metric, OrderMetric):
         return entry.gradient
     found = columns @ entry.gradient
-    return found * factors if _is_a_spread(entry.metric) else found
+    return found * factors if _is_of_distances(entry.metric) else found
 
 
-def _is_a_spread(metric: Metric) -> bool:
+def _is_of_distances(metric: Metric) -> bool:
     """Whether it is of distances from the mean of the own class, of wrong samples too, or for most samples."""
     seen = metric.seen_from if isinstance(metric, SampleMetric) else None
     return seen is not None and seen.mean != "own direction" and seen.by != "wrong"
@@ -177,7 +178,8 @@ def _tile_influences(tile: Tile, plan: _Plan) -> Float64[Tensor, "B P"]:
         shares[:, n] += (products.square_().double() @ slope) * factors
     for n, metric, gradient in plan.samples:
         own = metric.shares(tile, gradient)
-        shares[:, n] = own * factors if _is_a_spread(metric) else own
+        factors = distance_factors(tile.representation.means.features.counts)
+        shares[:, n] = own * factors.index_select(0, tile.labels) if _is_of_distances(metric) else own
     for chosen, spectrum, gradients in plan.spectra:
         shares[:, list(chosen)] = spectrum.shares(tile, gradients)
     return shares

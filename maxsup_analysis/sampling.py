@@ -108,6 +108,15 @@ def spread_factors(counts: Float64[Tensor, " K"]) -> Float64[Tensor, " K"]:
     return torch.where(counts > 2, ((counts - 1) / (counts - 2).clamp(min=1)).sqrt(), 1.0)
 
 
+def distance_factors(counts: Float64[Tensor, " K"]) -> Float64[Tensor, " K"]:
+    """What an influence on the mean distance from the class mean is multiplied with, beside that through the mean.
+
+    Of n vectors in many dimensions a deviation that is longer than others by e adds e/(n - 1) through the mean, which
+    it draws to itself. Both together are then those of a spread.
+    """
+    return torch.where(counts > 2, spread_factors(counts) - 1 / (counts - 1).clamp(min=1), 1.0)
+
+
 def direction_factors(counts: Float64[Tensor, " K"], spreads: Float64[Tensor, " K"]) -> Float64[Tensor, " K"]:
     """The same for points of length one, whose spread is n - n |mean|^2.
 

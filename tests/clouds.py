@@ -58,9 +58,11 @@ def as_if_many_samples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module, name in (
             (influence, "spread_factors"),
+            (influence, "distance_factors"),
             (moment_shares, "spread_factors"),
             (moment_shares, "direction_factors"),
         ):
             patched.setattr(module, name, lambda counts, *_: torch.ones_like(counts))
-        patched.setattr(estimates, "why_few", lambda *_: None)
+        for reason in ("why_few", "few_members", "few_for_spectra"):
+            patched.setattr(estimates, reason, lambda *_: None)
         yield

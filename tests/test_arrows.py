@@ -51,7 +51,7 @@ ARROWS = {
         "sampling": "surroundings",
         "moment_shares": "linearisation moments rows sampling tile",
         "influence": "gathering linearisation metrics moment_shares representation rows sampling spectra tile",
-        "few_samples": "linearisation moments representation",
+        "few_samples": "class_rows linearisation metrics moments representation spectra",
         "estimates": "class_averages errors few_samples fits floors gathering influence linearisation metrics "
         "representation sampling spectra subsets surroundings wanted",
         "array_rows": "errors given identity labels representation rows surroundings",

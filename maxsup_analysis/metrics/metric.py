@@ -11,7 +11,9 @@ from maxsup_analysis.table import Table
 from maxsup_analysis.tile import Tile
 
 Subset = Literal["all", "correct", "wrong"]
-Need = Literal["span", "direction_span", "scatter", "features", "nearest", "temperature", "power"]
+Need = Literal[
+    "span", "direction_span", "scatter", "features", "nearest", "temperature", "power", "clear means"
+]
 Matrix = Literal["covariance", "second moment"]
 Contributions = Callable[[Tile], Tensor]
 SUBSETS: dict[Subset, str] = {
@@ -38,7 +40,7 @@ class Metric:
     convention: which of the published variants this is.
     standard: whether it is measured unless other groups are asked for.
     differs: how it differs from its variants, in a few words; empty where there are none.
-    needs: what has to be summed or fitted before it.
+    needs: what has to be summed or fitted before it; for a standard error, class means that are clear of noise.
     subset: the samples that it is about.
     """
 

@@ -171,7 +171,7 @@ def test_two_samples_deviate_alike_and_say_nothing_of_how_spreads_vary():
     for name in ("d_within", "class_separation", "within_variance", "cdnv", "nc1_pinv"):
         assert measured[name].reason == two_alike(4) and math.isnan(measured[name].standard_error), name
     # Their mean varies all the same, and so do numbers of single samples.
-    assert measured["between_variance"].standard_error > 0 and measured["nll"].standard_error > 0
+    assert measured["between_variance"].standard_error > 0 and measured["feature_norm"].standard_error > 0
     mixed = cloud(4, 6, [2, 9, 9, 9]).measured()
     assert mixed["d_within"].reason == two_alike(1)
     assert (

@@ -20,6 +20,7 @@ ALIKE = "all angles are equal, and a standard deviation of zero has no derivativ
     collapsed=0.0,
     standard=True,
     differs="mean distance from the simplex's cosine",
+    needs=("clear means",),
     kinked=True,
 )
 def nc2_equiangular_means(representation: Representation) -> Tensor:
@@ -53,6 +54,7 @@ def nc2_equiangular_head(representation: Representation) -> Tensor:
     source=PAPYAN,
     collapsed=0.0,
     differs="standard deviation: equal angles, of whatever size",
+    needs=("clear means",),
     kinked=True,
 )
 def nc2_cosine_spread_means(representation: Representation) -> Tensor:
@@ -93,6 +95,7 @@ def nc2_cosine_spread_head(representation: Representation) -> Tensor:
     source=f"{PAPYAN}, the maximal angle of equiangularity",
     collapsed=0.0,
     differs="the closest pair alone",
+    needs=("clear means",),
     kinked=True,
 )
 def nc2_largest_cosine_means(representation: Representation) -> Tensor:

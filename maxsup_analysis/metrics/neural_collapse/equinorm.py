@@ -15,6 +15,7 @@ from maxsup_analysis.representation import Representation
     source=NOTEBOOK,
     collapsed=0.0,
     standard=True,
+    needs=("clear means",),
     kinked=True,
 )
 def nc2_equinorm_means(representation: Representation) -> Tensor:

@@ -20,7 +20,7 @@ MOST_CLASSES = 2048
     source=JIANG,
     collapsed=0.0,
     differs="of features scaled to length one",
-    needs=("direction_span",),
+    needs=("direction_span", "clear means"),
 )
 def gnc1(representation: Representation) -> Tensor:
     """nc1_pinv of the features scaled to length one.
@@ -64,6 +64,7 @@ def gnc2(representation: Representation) -> Tensor:
     source=JIANG,
     collapsed=0.0,
     differs="cosine distance, unit features around the mean of all samples",
+    needs=("clear means",),
 )
 def gnc3(representation: Representation) -> Tensor:
     """Cosine distance between a row of the head and the mean direction of its class, averaged over classes.

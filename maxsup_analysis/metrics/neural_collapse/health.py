@@ -39,6 +39,7 @@ def between_rank(representation: Representation) -> Tensor:
     formula="lambda_1(S_B) / lambda_r(S_B), r = rank(S_B)",
     source=SOURCE,
     collapsed=1.0,
+    needs=("clear means",),
 )
 def between_condition(representation: Representation) -> Tensor:
     """Largest over smallest variance of the class means, among the axes that they span.
@@ -64,7 +65,7 @@ def between_condition(representation: Representation) -> Tensor:
     formula='tr(P S_W) / tr(S_W), P "onto the span of" m_1, ..., m_K',
     source=SOURCE,
     collapsed=None,
-    needs=("span",),
+    needs=("span", "clear means"),
 )
 def within_share_in_span(representation: Representation) -> Tensor:
     """Share of the within-class variance that lies in the span of the class means, which nc1_pinv sees.
@@ -104,6 +105,7 @@ def etf_floor(representation: Representation) -> Tensor:
     source="nc2_etf_means minus etf_floor",
     collapsed=0.0,
     differs="of class means, less what K and D make inevitable",
+    needs=("clear means",),
     kinked=True,
     size=lambda representation: constant(1.0),
 )

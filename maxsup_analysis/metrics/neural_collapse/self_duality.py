@@ -27,6 +27,7 @@ from maxsup_analysis.representation import Representation
     collapsed=0.0,
     standard=True,
     differs="Frobenius norm, squared",
+    needs=("clear means",),
 )
 def nc3_self_duality(representation: Representation) -> Tensor:
     """Distance between the head and the centred class means, both of norm one.
@@ -43,6 +44,7 @@ def nc3_self_duality(representation: Representation) -> Tensor:
     source=f"{PAPYAN}, as printed",
     collapsed=0.0,
     differs="Frobenius norm, not squared",
+    needs=("clear means",),
     kinked=True,
 )
 def nc3_self_duality_norm(representation: Representation) -> Tensor:
@@ -61,6 +63,7 @@ def nc3_self_duality_norm(representation: Representation) -> Tensor:
     collapsed=0.0,
     standard=True,
     differs="against a simplex, W as it is",
+    needs=("clear means",),
     kinked=True,
 )
 def nc3_etf(representation: Representation) -> Tensor:
@@ -80,6 +83,7 @@ def nc3_etf(representation: Representation) -> Tensor:
     source=ZHOU,
     collapsed=0.0,
     differs="against a simplex, W less its average row",
+    needs=("clear means",),
     kinked=True,
 )
 def nc3_etf_centred(representation: Representation) -> Tensor:
@@ -100,6 +104,7 @@ def nc3_etf_centred(representation: Representation) -> Tensor:
     source=RHUBARBWU,
     collapsed=1.0,
     differs="class by class, whatever the lengths",
+    needs=("clear means",),
 )
 def nc3_cosine(representation: Representation) -> Tensor:
     """Cosine between a row of the head and the centred mean of its class, averaged over classes.

@@ -24,6 +24,7 @@ from maxsup_analysis.representation import Representation
     collapsed=0.0,
     standard=True,
     differs="of class means",
+    needs=("clear means",),
     kinked=True,
 )
 def nc2_etf_means(representation: Representation) -> Tensor:

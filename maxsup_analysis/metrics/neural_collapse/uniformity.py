@@ -26,6 +26,7 @@ def _size_of_squares(representation: Representation) -> Tensor:
     source=LIU,
     collapsed=None,
     differs="mean of the energy of a pair",
+    needs=("clear means",),
 )
 def uniformity_means(representation: Representation) -> Tensor:
     """Energy of a pair of centred class means on the sphere, averaged over pairs: low when they spread evenly.
@@ -59,6 +60,7 @@ def uniformity_head(representation: Representation) -> Tensor:
     source=f"{LIU}, its variance in rhubarbwu/neural-collapse",
     collapsed=0.0,
     differs="variance of the energy of a pair",
+    needs=("clear means",),
     size=_size_of_squares,
 )
 def uniformity_variance_means(representation: Representation) -> Tensor:

@@ -24,7 +24,7 @@ RESOLVED = {torch.float64: NEGLIGIBLE_VARIANCE, torch.float32: 1e-6}
     source="Xu & Liu 2023 (arXiv 2306.03440)",
     collapsed=0.0,
     differs="S_W against all variance: any linear map allowed",
-    needs=("scatter",),
+    needs=("scatter", "clear means"),
     size=lambda representation: constant(1.0),
 )
 def vci(representation: Representation) -> Tensor:

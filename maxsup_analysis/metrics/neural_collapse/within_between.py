@@ -25,7 +25,7 @@ TIRER = "Tirer, Huang & Niles-Weed 2023 (arXiv 2210.16658)"
     collapsed=0.0,
     standard=True,
     differs="divided by K; S_B around the average of class means",
-    needs=("span",),
+    needs=("span", "clear means"),
 )
 def nc1_pinv(representation: Representation) -> Tensor:
     """Within-class variance for each unit of between-class variance, in the span of the class means.
@@ -46,7 +46,7 @@ def nc1_pinv(representation: Representation) -> Tensor:
     source=NOTEBOOK,
     collapsed=0.0,
     differs="not divided by K",
-    needs=("span",),
+    needs=("span", "clear means"),
 )
 def nc1_papyan(representation: Representation) -> Tensor:
     """Within-class variance for each unit of between-class variance, summed over the span of the class means.
@@ -65,7 +65,7 @@ def nc1_papyan(representation: Representation) -> Tensor:
     source=ZHU,
     collapsed=0.0,
     differs="divided by K; S_B around the mean of all samples",
-    needs=("span", "scatter"),
+    needs=("span", "scatter", "clear means"),
 )
 def nc1_zhu(representation: Representation) -> Tensor:
     """Within-class variance for each unit of the scatter of class means around the mean of all samples.
@@ -107,6 +107,7 @@ def nc1_trace_ratio(representation: Representation) -> Tensor:
     source=f"{TIRER}, with within_variance_unbiased and between_variance_unbiased",
     collapsed=0.0,
     differs="traces without what finite samples add to them",
+    needs=("clear means",),
 )
 def nc1_trace_ratio_unbiased(representation: Representation) -> Tensor:
     """Within-class variance for each unit of between-class variance, each estimated without bias.

@@ -55,6 +55,7 @@ def cdnv(representation: Representation) -> Tensor:
     source=f"{GALANTI}, with unbiased variances and squared distances",
     collapsed=0.0,
     differs="variances with n - 1, distances less the noise of the means",
+    needs=("clear means",),
 )
 def cdnv_unbiased(representation: Representation) -> Tensor:
     """How wide two classes are for their distance, each estimated without bias, averaged over pairs.
