@@ -6,16 +6,15 @@ from torch import Tensor
 
 from maxsup_analysis.class_rows import MOST
 from maxsup_analysis.linearisation import Linearised, MomentGradient
-from maxsup_analysis.metrics.metric import SUBSETS, Metric, OrderMetric, SampleMetric, SpectralMetric, Subset
+from maxsup_analysis.metrics.metric import SUBSETS, Metric, SampleMetric, SpectralMetric, Subset
 from maxsup_analysis.moments import ClusterMoments
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.spectra import Spectra
 
 # Of the variance of a metric that classes of two samples may have, unseen: its error is then too small by half of it.
 NEGLIGIBLE_SHARE = 0.05
-# Of numbers of single samples, which are skewed where few samples are wrong: samples for an interval of their mean,
-# and of areas under curves of their ranks.
-LEAST_AVERAGED, LEAST_RANKED = 50, 100
+# Samples for an interval of what logits make of them, which is skewed where few are wrong.
+LEAST_OF_LOGITS = 100
 LEAST_SEEN = 10  # samples of a class, for an interval of where correct or wrong ones lie from its mean
 LEAST_MEMBERS = 5  # samples of a class that are correct, or wrong, for an interval of their geometry
 LEAST_A_DIMENSION = 4  # samples, for an interval of the spectrum of all
@@ -42,10 +41,11 @@ def why_few(entry: Linearised, representation: Representation, spectra: Spectra 
         return _unclear_spectrum(entry.metric, gradient, representation, spectra)
     if (of_some := _few_that_are_seen(entry.metric, counts)) is not None:
         return of_some
-    few = LEAST_RANKED if isinstance(entry.metric, OrderMetric) else LEAST_AVERAGED
-    if entry.metric.is_geometric or representation.samples >= few:
+    if entry.metric.is_geometric or representation.samples >= LEAST_OF_LOGITS:
         return None
-    return f"{representation.samples} samples are too few for an interval of this, which takes {few}"
+    return (
+        f"{representation.samples} samples are too few for an interval of this, which takes {LEAST_OF_LOGITS}"
+    )
 
 
 def few_members(representation: Representation, subset: Subset) -> str | None:

@@ -9,6 +9,7 @@ from scipy import stats
 
 from maxsup_analysis.sampling import (
     direction_factors,
+    distance_factors,
     quantile_95,
     spread_factors,
     within_classes,
@@ -93,3 +94,16 @@ def test_the_variance_of_a_spread_of_directions_is_that_over_many_draws(n: int, 
     draws = torch.arange(6_000).repeat_interleave(n)
     found = within_classes((factors[:, None] * squares).flatten(), draws).value / 6_000
     assert found == pytest.approx(float(spreads.var()), rel=0.15)
+
+
+def test_a_mean_distance_has_the_variance_of_a_spread_however_few_samples():
+    """With what goes through the mean, on average what the mean distance has over many draws."""
+    rng, n, D = np.random.default_rng(3), 4, 40
+    x = rng.normal(size=(6_000, n, D))
+    deviations = x - x.mean(1, keepdims=True)
+    lengths = np.linalg.norm(deviations, axis=2, keepdims=True)
+    pulls = (deviations / lengths).sum(1, keepdims=True)
+    factor = float(distance_factors(torch.tensor([float(n)]).double()))
+    influences = factor * lengths[..., 0] - (pulls * deviations).sum(2) / n
+    found = within_classes(torch.from_numpy(influences).flatten(), torch.arange(6_000).repeat_interleave(n))
+    assert found.value / 6_000 == pytest.approx(lengths.sum(1).var(), rel=0.1)
