@@ -1,6 +1,7 @@
 """What the features of a checkpoint depend on, ingredient by ingredient."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from maxsup_analysis.forward import Precision
 
 # Their code is told by their versions, which stand in the provenance.
 LIBRARIES = {"torch", "torchvision", "timm", "transformers", "maxsup_analysis"}
+# Of a configuration of transformers: who wrote it and from where, which changes no row.
+PASSING = ("transformers_version", "_name_or_path", "architectures", "id2label", "label2id", "dtype")
 # To be raised whenever the same ingredients would give other rows than before.
 SCHEMA = 2
 
@@ -40,6 +43,7 @@ def content_key(
             "weights": weights_digest(classifier.module),
             "architecture": classifier.name,
             "modules": hashlib.sha256(str(classifier.module).encode()).hexdigest(),
+            **configuration_digest(classifier),
             "code": code_digest(classifier),
             "layer": classifier.place,
             "data": data.state(hash_contents=hash_data),
@@ -76,6 +80,17 @@ def weights_digest(module: nn.Module) -> str:
         found.update(f"{name}\0{plain.dtype}\0{tuple(plain.shape)}\n".encode())
         found.update(plain.flatten().view(torch.uint8).numpy().data)
     return found.hexdigest()
+
+
+def configuration_digest(classifier: Classifier) -> dict[str, str]:
+    """SHA-256 of the numbers that a network of transformers was made of, not all of which show in its modules."""
+    config = getattr(classifier.module, "config", None)
+    if not classifier.name.startswith("hf:") or not hasattr(config, "to_dict"):
+        return {}
+    said = {name: entry for name, entry in config.to_dict().items() if name not in PASSING}  # type: ignore[union-attr]
+    return {
+        "configuration": hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
+    }
 
 
 def code_digest(classifier: Classifier) -> str | None:

@@ -16,6 +16,7 @@ from maxsup_analysis.classifiers import ModelChoice, classifier_of
 from maxsup_analysis.containers.arrays import node_of_json, plain_json
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.hugging_face import transformers_folder
+from maxsup_analysis.ingredients import configuration_digest
 from maxsup_analysis.inspection import inspect_checkpoint
 from maxsup_analysis.preprocessing import Overrides
 from maxsup_analysis.processors import OF_MODELS, PROCESSORS, RESAMPLE
@@ -127,6 +128,13 @@ def test_what_follows_from_other_numbers_has_to_agree_with_them(tmp_path: Path):
     with pytest.raises(InputError, match="hidden_size is 24, which is not what its other numbers make"):
         classifier_of(open_checkpoint(changed(swin, tmp_path / "other", {"hidden_size": 24})))
     assert "hidden_size" in DERIVED
+
+
+def test_features_of_other_attention_heads_are_other_features(vit: Path, tmp_path: Path):
+    other = changed(vit, tmp_path / "other", {"num_attention_heads": 4})
+    two, four = (classifier_of(open_checkpoint(folder)) for folder in (vit, other))
+    assert str(two.module) == str(four.module)
+    assert configuration_digest(two) != configuration_digest(four)
 
 
 def test_more_classes_than_the_head_has_are_refused(vit: Path, tmp_path: Path):
