@@ -191,7 +191,7 @@ def test_bad_input_gets_one_line_and_exit_code_2(run, trained: Path, tmp_path: P
         ("features", ce, "--on-error", "ignore"): "expected --on-error fail or skip, got 'ignore'",
         ("features", ce, "-b", "many"): "expected --batch-size of a number or auto, got 'many'",
         ("features", ce, "-j", "-1"): "expected --workers of 0 or more, got -1",
-        ("features", ce, "--split", "val"): "digits has the splits train, test, none of them meant by 'val'; name one of them with --split",
+        ("features", ce, "--split", "val"): "digits has the splits train, test, none of them meant by 'val'",
         ("features", ce, "--data", "digit", "-o", tmp_path / "x"): "did you mean 'digits'?",
         ("features", ce, "--device", "cuda:99", "-o", tmp_path / "x"): "there is no device 'cuda:99'",
         ("features", ce, "-b", "0", "-o", tmp_path / "x"): "expected --batch-size above 0, got 0",

@@ -212,7 +212,7 @@ SCALE_FREE = ("effective_rank", "rankme", "participation_ratio", "nc1_pinv", "nc
     ("dtype", "exponent"), [(np.float32, 60), (np.float32, -83), (np.float64, 260), (np.float64, -200)]
 )
 def test_the_scale_of_the_features_does_not_matter_however_far_it_is(dtype: type, exponent: int):
-    data = cloud(4, 6, [20] * 4)
+    data = cloud(4, 6, [30] * 4)
     features = data.features.astype(dtype)
     near, far = (
         measure(features * dtype(scale), data.labels, data.logits, groups=SCALE_FREE)
