@@ -6,9 +6,10 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ class Silent(Numbers):
         return super().fetch(ids)
 
 
+@dataclass(frozen=True)
+class Growing(Numbers):
+    """Images of another size from batch to batch: they do not fit in the shared memory."""
+
+    def fetch(self, ids) -> Fetched:
+        fetched = super().fetch(ids)
+        return replace(fetched, images=fetched.images.repeat(1, 1, 1, 1 + list(ids)[0]).contiguous())
+
+
 def ids(loader: Loader) -> list[list[int]]:
     found = []
     for fetched in loader.batches(WANTED):
@@ -60,6 +70,18 @@ def ids(loader: Loader) -> list[list[int]]:
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_batches_come_in_the_order_asked(workers: int):
     assert ids(Loader(Numbers(), workers)) == [list(batch) for batch in WANTED]
+
+
+@pytest.mark.parametrize("shapes", ["the same", "others"])
+def test_workers_make_nothing_in_the_systems_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shapes: str
+):
+    """A tensor that a worker sends by itself goes through a socket there, which stays when the worker is killed."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.delitem(multiprocessing.current_process()._config, "tempdir", raising=False)  # type: ignore[attr-defined]
+    reader = Numbers() if shapes == "the same" else Growing()
+    for _ in Loader(reader, 2).batches(WANTED):
+        assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_is_killed_is_survived(tmp_path: Path, capsys):
