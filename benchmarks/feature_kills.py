@@ -1,10 +1,10 @@
 """An extraction killed again and again, then finished: `python benchmarks/feature_kills.py --kills 20`.
 
-A checkpoint of a small network, and images whose reader takes some milliseconds for each. In one folder features are
-extracted in peace. In another all processes of `features -j 2` are ended at a random moment of their work, by turns with
-SIGKILL and with two Ctrl-C at once, as often as asked; then it is run to its end. The stores have to be the same bytes,
-and nothing may be left over: not beside the store, not in the system's folder of temporary files, which is a new one here,
-not in shared memory, and no process.
+A checkpoint of a small network, and images whose reader takes half a millisecond for each. In one folder features are
+extracted in peace. In another all processes of `features -j 2` are ended at a random moment of their work, by turns
+with SIGKILL and with two Ctrl-C at once, as often as asked; then it is run to its end. The stores have to be the same
+bytes, and nothing may be left over: not beside the store, not in the system's folder of temporary files, which is a new
+one here, nothing of torch's or Python's in shared memory, and no process.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from maxsup_analysis.architectures.small import small_cnn
 from maxsup_analysis.checkpoints import save_checkpoint
 
 SHARED_MEMORY = Path("/dev/shm")
+# How torch and Python call what they put there; other programs may come and go meanwhile.
+SHARED = ("torch_", "sem.", "psm_", "pymp-")
 SAMPLES = 10_000
 WORKERS = 2
 DATA = """
@@ -65,7 +67,18 @@ def write_files(folder: Path, seconds: float) -> None:
 
 def begin(folder: Path, output: Path) -> subprocess.Popen:
     """`features` with two workers, in a session of its own."""
-    options = ["--data", folder / "slow.py:make", "-o", output, "-j", str(WORKERS), "-b", "16", "--device", "cpu"]
+    options = [
+        "--data",
+        folder / "slow.py:make",
+        "-o",
+        output,
+        "-j",
+        str(WORKERS),
+        "-b",
+        "16",
+        "--device",
+        "cpu",
+    ]
     command = [sys.executable, "-m", "maxsup_analysis", "features", folder / "net.pt", *options]
     with (folder / "log").open("w") as log:
         return subprocess.Popen([*map(str, command)], stdout=log, stderr=log, start_new_session=True)
@@ -99,6 +112,10 @@ def outliving(run: subprocess.Popen) -> list[str]:
     while (found := processes(run)) and time.monotonic() < end:
         time.sleep(0.05)
     return found
+
+
+def shared() -> set[str]:
+    return {name for name in names(SHARED_MEMORY) if name.startswith(SHARED)}
 
 
 def names(folder: Path) -> set[str]:
@@ -141,7 +158,12 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0.0005, help="what the reader takes for an image")
-    parser.add_argument("--span", type=float, default=3.0, help="the latest moment of a kill, counted from when its workers are there")
+    parser.add_argument(
+        "--span",
+        type=float,
+        default=6.0,
+        help="the latest moment of a kill, counted from when its workers are there",
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -155,11 +177,11 @@ def main() -> None:
         print(f"in peace: {time.monotonic() - began:.1f} s; torch itself leaves {sorted(names(scratch))}")
         # A folder of torch's compiler, in every process that imports it.
         usual = names(scratch)
-        before = names(SHARED_MEMORY)
+        before = shared()
         outlived = make_war(folder, war / "s.features", given.kills, random.Random(given.seed), given.span)
         finish(folder, war / "s.features")
         first, second = contents(peace / "s.features"), contents(war / "s.features")
-        left = sorted((names(war) - {"s.features"}) | (names(scratch) - usual) | (names(SHARED_MEMORY) - before))
+        left = sorted((names(war) - {"s.features"}) | (names(scratch) - usual) | (shared() - before))
         different = [name for name in first.keys() | second.keys() if first.get(name) != second.get(name)]
         print(f"{given.kills} kills; {len(first)} files compared, {len(different)} differ: {different}")
         print(f"left over: {left}; processes that outlived a kill: {outlived}")

@@ -143,13 +143,19 @@ def _holds_splits_of_tars(root: Path) -> bool:
 
 
 def _tars_of(name: str) -> tuple[Path, ...]:
+    paths = _paths_of(name)
+    # Not a pipe either, whose reader would wait for ever.
+    missing = [path for path in paths if not path.is_file()]
+    if missing or not paths:
+        raise InputError(
+            f"expected a tar file at {(missing or [name])[0]}, found no file there; check --data"
+        )
+    return paths
+
+
+def _paths_of(name: str) -> tuple[Path, ...]:
+    """What a folder, a file or a pattern stands for."""
     if Path(name).is_dir():
         return tuple(sorted(Path(name).glob("*.tar")))
     patterns = [name] if Path(name).is_file() else expanded(name)
-    paths = [path for one in patterns for path in (sorted(glob(one)) if has_magic(one) else [one])]
-    missing = [path for path in paths if not Path(path).is_file()]
-    if missing or not paths:
-        raise InputError(
-            f"expected a tar file at {(missing or [name])[0]}, found nothing there; check --data"
-        )
-    return tuple(Path(path) for path in paths)
+    return tuple(Path(path) for one in patterns for path in (sorted(glob(one)) if has_magic(one) else [one]))

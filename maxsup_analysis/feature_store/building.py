@@ -8,17 +8,20 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store.content_key import ContentKey
+from maxsup_analysis.feature_store.fields import IllFormed, integer, record, table
 from maxsup_analysis.feature_store.locks import locked
 from maxsup_analysis.feature_store.request import Request, missing_shards, partial_of, replaced_by
 from maxsup_analysis.feature_store.reuse import is_made
 from maxsup_analysis.feature_store.seals import BrokenSeal, sealed, unsealed
 from maxsup_analysis.feature_store.shards import (
+    SHARD,
     Batch,
     Certificate,
     DamagedShard,
@@ -28,6 +31,7 @@ from maxsup_analysis.feature_store.shards import (
     shard_name,
     write_shard,
 )
+from maxsup_analysis.feature_store.stamps import content_of
 from maxsup_analysis.feature_store.store import HEAD, MANIFEST, FeatureStore, open_store
 from maxsup_analysis.feature_store.writing import write_head, write_manifest
 from maxsup_analysis.files import refusing_to_write, sync_folder, write_durably
@@ -36,8 +40,24 @@ from maxsup_analysis.ranks import Ranks
 
 PLAN = "plan.json"
 PLAN_FORMAT = "maxsup-analysis feature store in the making, version 2"
+# Bytes of a plan: what is larger is none.
+MOST_PLAN = 2**26
 FINISHING = "finish.lock"
 GO_ON = "what is done is kept: mend that, and run the same command again"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What an unfinished store is to hold. shard: samples of each file."""
+
+    key: ContentKey
+    samples: int
+    shard: int
+
+    @property
+    def shards(self) -> int:
+        """How many there will be."""
+        return -(-self.samples // self.shard)
 
 
 class StoreBuild:
@@ -115,7 +135,8 @@ class StoreBuild:
     def _write_plan(self) -> None:
         """What this is, in clear, for whoever finds it; refuses to mix with shards of another content."""
         key = self.request.plan.key
-        before = _planned(self.folder)
+        found = planned(self.folder)
+        before = None if found is None else found.key
         if before is not None and before != key and not self.request.overwrite:
             raise InputError(
                 f"{self.folder} holds an unfinished extraction of other content, which differs in: "
@@ -169,11 +190,16 @@ def _read_back(request: Request, folder: Path, number: int) -> Certificate:
     return found
 
 
-def _planned(folder: Path) -> ContentKey | None:
+def planned(folder: Path) -> Planned | None:
     """What an unfinished store was to hold, where that can be read."""
     try:
-        return ContentKey(unsealed((folder / PLAN).read_bytes())["ingredients"])
-    except (OSError, BrokenSeal, KeyError):
+        plan = record(
+            unsealed(content_of(folder / PLAN, MOST_PLAN)), PLAN, ("format", "samples", "ingredients")
+        )
+        ingredients = table(plan["ingredients"], "ingredients")
+        shard = integer(ingredients.get("shard", SHARD), "shard", 1)
+        return Planned(ContentKey(ingredients), integer(plan["samples"], "samples"), shard)
+    except (OSError, BrokenSeal, IllFormed):
         return None
 
 

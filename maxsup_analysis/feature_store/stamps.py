@@ -23,6 +23,13 @@ class NoFile(OSError):
         super().__init__(f"it is no file but {kind}")
 
 
+class TooLarge(OSError):
+    """A file is larger than any that this package writes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"it is larger than {most:,} bytes")
+
+
 @dataclass(frozen=True)
 class Stamp:
     """Tells whether a file is still the one that was looked at.
@@ -58,6 +65,15 @@ def open_file(path: Path) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def content_of(path: Path, most: int) -> bytes:
+    """All of a regular file that has `most` bytes or fewer; raises NoFile, TooLarge, else OSError."""
+    with open_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise TooLarge(most)
+    return content
 
 
 def stamp_of(file: BinaryIO) -> Stamp:

@@ -28,7 +28,7 @@ from maxsup_analysis.feature_store.places import Place, repeated_id
 from maxsup_analysis.feature_store.reading import ShardReader, checked_columns
 from maxsup_analysis.feature_store.seals import BrokenSeal, unsealed
 from maxsup_analysis.feature_store.shards import Batch, columns
-from maxsup_analysis.feature_store.stamps import Stamp, open_file, stamp_of
+from maxsup_analysis.feature_store.stamps import Stamp, content_of, open_file, stamp_of
 from maxsup_analysis.representation import Head, Representation, head_of, represent
 from maxsup_analysis.rows import Rows
 from maxsup_analysis.sweeps import blocks_of
@@ -212,7 +212,7 @@ def _no_store(path: Path) -> str:
 
 def _manifest(path: Path) -> Manifest:
     place = path / MANIFEST
-    content = _safely(place, REDO_ANY, lambda file: _content(file, MOST_MANIFEST))
+    content = _safely(place, REDO_ANY, lambda file: content_of(file, MOST_MANIFEST))
     try:
         return manifest_of(unsealed(content))
     except OtherFormat as other:
@@ -227,16 +227,8 @@ def _other_format(path: Path, found: str) -> str:
     return f"{path} has the format {found!r}, expected {FORMAT!r}; extract it again"
 
 
-def _content(path: Path, most: int) -> bytes:
-    with open_file(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise DamagedShard(f"it is larger than {most:,} bytes")
-    return content
-
-
 def _head(path: Path, digest: str, store: FeatureStore) -> Head | None:
-    content = _content(path, MOST_HEAD)
+    content = content_of(path, MOST_HEAD)
     if hashlib.sha256(content).hexdigest() != digest:
         raise DamagedShard("its checksum differs from the manifest's")
     weights: dict[str, Tensor] = load(content)

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from maxsup_analysis.feature_store.building import PLAN
+from maxsup_analysis.feature_store.building import planned
 from maxsup_analysis.feature_store.damage import SHARDS
 from maxsup_analysis.feature_store.request import partial_of
-from maxsup_analysis.feature_store.seals import BrokenSeal, unsealed
-from maxsup_analysis.feature_store.shards import SHARD, Skipped
+from maxsup_analysis.feature_store.shards import Skipped
 from maxsup_analysis.feature_store.store import PARTIAL, FeatureStore, is_store, open_store
 
 # Samples that were skipped and classes, as many as are named; the manifest has all of them.
@@ -57,27 +56,18 @@ def _finished(store: FeatureStore) -> Summary:
 
 
 def _unfinished(partial: Path) -> Summary:
-    plan = _plan(partial)
-    samples, ingredients = plan.get("samples", 0), plan.get("ingredients", {})
+    plan = planned(partial)
     return Summary(
         {
             "store": str(partial),
             "finished": False,
             "shards": sum(1 for _ in partial.glob(SHARDS)),
-            "shards planned": -(-samples // ingredients.get("shard", SHARD)) or None,
-            "samples planned": samples or None,
+            "shards planned": None if plan is None else plan.shards,
+            "samples planned": None if plan is None else plan.samples,
             "bytes": _bytes(partial),
-            "ingredients": ingredients,
+            "ingredients": {} if plan is None else dict(plan.key.ingredients),
         }
     )
-
-
-def _plan(partial: Path) -> dict:
-    """What it is to become; nothing where that cannot be read."""
-    try:
-        return unsealed((partial / PLAN).read_bytes())
-    except (OSError, BrokenSeal):
-        return {}
 
 
 def _head(store: FeatureStore) -> dict[str, object] | None:

@@ -107,8 +107,16 @@ def test_a_compressed_a_cut_off_and_a_missing_tar(tars: Path):
     (tars / "y.tar").write_bytes((tars / "val-000.tar").read_bytes()[:700])
     with pytest.raises(InputError, match=r"y\.tar is not a whole tar file"):
         open_data(f"{tars}/y.tar", None)
-    with pytest.raises(InputError, match=r"expected a tar file at .*val-003\.tar, found nothing there"):
+    with pytest.raises(InputError, match=r"expected a tar file at .*val-003\.tar, found no file there"):
         open_data(f"{tars}/val-{{000..004}}.tar", None)
+
+
+@pytest.mark.parametrize("where", ["{}", "{}/*.tar", "{}/val-{{000..001}}.tar"])
+def test_a_pipe_that_is_called_a_tar_keeps_nobody_waiting(tars: Path, where: str):
+    (tars / "val-001.tar").unlink()
+    os.mkfifo(tars / "val-001.tar")
+    with pytest.raises(InputError, match=r"expected a tar file at .*val-001\.tar, found no file there"):
+        open_data(where.format(tars), None)
 
 
 def test_a_tar_that_shrinks_afterwards(tars: Path):

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.extraction import Extractor
-from maxsup_analysis.feature_store.building import building
+from maxsup_analysis.feature_store.building import building, planned
 from maxsup_analysis.feature_store.checks import faults
 from maxsup_analysis.feature_store.request import partial_of
 from maxsup_analysis.features import Extraction, extract_features, prepared
@@ -239,3 +240,26 @@ def test_the_plan_says_in_clear_what_an_unfinished_store_is(tmp_path: Path, monk
         setting.extract()
     plan = json.loads((partial_of(tmp_path / "s.features") / "plan.json").read_text())
     assert plan["samples"] == 100 and plan["ingredients"]["architecture"] == "small_cnn"
+
+
+def folder_in(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), folder_in])
+def test_a_plan_or_shard_that_is_no_file_keeps_nobody_waiting(tmp_path: Path, monkeypatch, put):
+    setting = Setting.of(tmp_path, 100)
+    partial = partial_of(tmp_path / "s.features")
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        cut_after(patch, 1)
+        setting.extract()
+    for name in ("plan.json", "rows-00001.safetensors"):
+        (partial / name).unlink(missing_ok=True)
+        put(partial / name)
+    assert planned(partial) is None
+    if put is folder_in:
+        with pytest.raises(InputError, match=r"cannot write to .*Is a directory"):
+            setting.extract()
+        return
+    store = setting.extract()
+    assert store is not None and store.size == 100 and not list(faults(store))

@@ -56,7 +56,7 @@ class Growing(Numbers):
 
     def fetch(self, ids) -> Fetched:
         fetched = super().fetch(ids)
-        return replace(fetched, images=fetched.images.repeat(1, 1, 1, 1 + list(ids)[0]).contiguous())
+        return replace(fetched, images=fetched.images.repeat(1, 1, 1, 1 + next(iter(ids))).contiguous())
 
 
 def ids(loader: Loader) -> list[list[int]]:

@@ -14,6 +14,7 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.feature_store import SHARD, open_store
 from maxsup_analysis.feature_store.building import building
 from maxsup_analysis.feature_store.request import Request
+from maxsup_analysis.feature_store.seals import sealed
 from maxsup_analysis.feature_store.shards import Skipped
 from maxsup_analysis.ranks import Ranks
 from maxsup_analysis.store_commands import store_app
@@ -115,6 +116,18 @@ def test_info_of_an_unfinished_store(tmp_path: Path):
     (tmp_path / "x.features.partial" / "plan.json").write_text("{")
     assert strict(run("info", target, "--json")[0])["ingredients"] == {}
     assert "none" in run("info", target)[0]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [{}, {"samples": "many", "ingredients": {}}, {"samples": 5, "ingredients": {"shard": 0}},
+     {"samples": 5, "ingredients": []}, {"samples": 10**400, "ingredients": {}}],
+)  # fmt: skip
+def test_info_of_a_plan_that_is_sealed_but_ill_formed(tmp_path: Path, plan: dict):
+    (tmp_path / "x.features.partial").mkdir()
+    (tmp_path / "x.features.partial" / "plan.json").write_bytes(sealed({"format": "any", **plan}))
+    found = strict(run("info", tmp_path / "x.features", "--json")[0])
+    assert found["shards planned"] is None and found["ingredients"] == {}
 
 
 def test_info_of_nothing(tmp_path: Path):
