@@ -34,7 +34,8 @@ def why_few(entry: Linearised, representation: Representation, spectra: Spectra 
             return singletons(alone)
         if pairs := _unknown_spreads(gradient, representation):
             return two_alike(pairs)
-        return _unclear_means(representation) if "clear means" in entry.metric.needs else None
+        looks_at_means = "clear means" in entry.metric.needs and gradient.any
+        return _unclear_means(representation) if looks_at_means else None
     if single.any():
         return singletons(int(single.sum()))
     if isinstance(entry.metric, SpectralMetric):

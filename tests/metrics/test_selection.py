@@ -253,7 +253,7 @@ def test_equal_logits_rank_last():
 
 
 def test_with_nothing_wrong_there_is_no_risk_and_no_power():
-    data = simplex(4, 5, 10)
+    data = simplex(4, 5, 30)
     for name, item in measured(data.labels, data.logits).items():
         if name.endswith("normalised_logit"):
             assert math.isnan(item.value)
