@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# Instead of this folder, whose `coverage.py` others would import.
+sys.path[0] = str(Path(__file__).parents[1])
 
-from tests.flags import PLACES, furnish, line, outcome
+from tests.flags import PLACES, furnish, line, outcome  # noqa: E402
 
 # Where lines are asked to write: -o, beside a checkpoint, and a report's own name.
 ASKED = ("out", "run.features", "report.pdf", *PLACES[4:8])

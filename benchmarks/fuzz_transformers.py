@@ -13,15 +13,16 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+# Instead of this folder, whose `coverage.py` others would import.
+sys.path[0] = str(Path(__file__).parents[1])
 
-from maxsup_analysis.checkpoints import open_checkpoint
-from maxsup_analysis.classifiers import classifier_of
-from maxsup_analysis.errors import InputError
-from tests.hugging_face.mutants import mutated
-from tests.hugging_face.nets import SIDES, TINY
-from tests.hugging_face.producer import network, written
-from tests.hugging_face.test_pairs import PROCESSORS, stated
+from maxsup_analysis.checkpoints import open_checkpoint  # noqa: E402
+from maxsup_analysis.classifiers import classifier_of  # noqa: E402
+from maxsup_analysis.errors import InputError  # noqa: E402
+from tests.hugging_face.mutants import mutated  # noqa: E402
+from tests.hugging_face.nets import SIDES, TINY  # noqa: E402
+from tests.hugging_face.producer import network, written  # noqa: E402
+from tests.hugging_face.test_pairs import PROCESSORS, stated  # noqa: E402
 
 FILES = ("config.json", "preprocessor_config.json")
 # Nothing may take longer, in seconds.

@@ -4,6 +4,8 @@ import errno
 
 # What the system says where a disk, or the share of it that a user has, is full.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What torch says where an allocation fails; the one of the CPU has no class of its own.
+ALLOCATION_FAILED = ("out of memory", "can't allocate memory")
 OUT_OF_RANGE = "squares of the features leave the range of float64; scale them"
 NO_FEATURES = "there are no features, only logits"
 
@@ -39,10 +41,28 @@ def sentence_of(error: Exception) -> str | None:
     """
     if isinstance(error, InputError):
         return str(error)
+    if is_out_of_memory(error):
+        said = " ".join(str(error).split()) or "an allocation failed"
+        return f"memory ran out ({said[:300]}); free some, use a machine with more, or ask for fewer at once"
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         place = f"cannot write to {error.filename}" if error.filename else "a disk is full"
         where = "there" if error.filename else "where the output goes and in the system's temporary folder"
         return f"{place} ({error.strerror}); make room {where}"
+    if isinstance(error, ValueError) and "embedded null" in str(error):
+        return "expected the name of a file, got one with a NUL byte in it; check the names that were given"
     if isinstance(error, OSError):
         return f"{error.filename or 'the system'}: {error.strerror or error}"
     return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the processor or a device had no more memory to give.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("out of range"))
+        (True, False)
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in ALLOCATION_FAILED)
+    return said or isinstance(error, MemoryError)

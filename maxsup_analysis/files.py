@@ -56,6 +56,24 @@ def write_durably(path: Path, *parts: bytes | memoryview) -> None:
         raise
 
 
+@contextmanager
+def path_as_text(path: Path) -> Iterator[str]:
+    """A path to read from, for libraries that take no other names than text; names may be any bytes.
+
+    A name that is no text stands for an open file then, as /dev/fd/3.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            yield f"/dev/fd/{descriptor}"
+        finally:
+            os.close(descriptor)
+    else:
+        yield str(path)
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk."""
     _sync(folder)

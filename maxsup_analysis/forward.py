@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maxsup_analysis.classifiers import Classifier
 from maxsup_analysis.datasets import Fetched
-from maxsup_analysis.errors import InputError
+from maxsup_analysis.errors import InputError, is_out_of_memory
 from maxsup_analysis.heads import IDENTITY_TOLERANCE
 from maxsup_analysis.progress import say
 from maxsup_analysis.representation import Head
@@ -131,7 +131,7 @@ class ForwardPass:
         try:
             return self._run(images)
         except RuntimeError as reason:
-            if not _is_out_of_memory(reason):
+            if not is_out_of_memory(reason):
                 raise
         # Only here: the exception held on to the tensors of the failed pass.
         _free_memory()
@@ -238,12 +238,6 @@ def _to_cpu(tensor: Tensor) -> Tensor:
 
 def _one(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts) if parts else torch.empty(0, 0)
-
-
-def _is_out_of_memory(reason: RuntimeError) -> bool:
-    """Of the device, or of the CPU, whose errors have no class of their own."""
-    said = ("out of memory", "can't allocate memory")
-    return isinstance(reason, torch.OutOfMemoryError) or any(words in str(reason) for words in said)
 
 
 def _free_memory() -> None:

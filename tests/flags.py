@@ -40,8 +40,10 @@ WORDS = (
 SHORT = {
     "train": ("--epochs", "1", "--train-samples", "40"),
     "demo": ("--epochs", "-1"),
-    "ablate": ("--dry-run", "--jobs", "0"),
+    "ablate": ("--dry-run",),
 }
+# What there is of what an argument of this name takes.
+SOUND = {"study": ("study.toml",), "checkpoint": ("run.pt",), "store": ("arrays.features",)}
 KINDS = ("umap", "metrics", "logits", "templates", "spectrum", "reliability", "all", "")
 CPU_SECONDS, WALL_SECONDS, MEMORY = 20, 90, 8 << 30
 
@@ -95,7 +97,8 @@ def _flag(option: Any, draw: random.Random) -> list[str]:
 def _place(name: str, draw: random.Random) -> str:
     if name == "kind":
         return draw.choice(KINDS)
-    return draw.choice(("run.pt", "arrays.npz", "arrays.features", "study.toml", *PLACES))
+    sound = SOUND.get(name, ("run.pt", "arrays.npz", "arrays.features", "study.toml"))
+    return draw.choice(sound if draw.random() < 0.4 else PLACES)
 
 
 def furnish(folder: Path) -> None:

@@ -5,9 +5,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from maxsup_analysis.errors import InputError, sentence_of
+from maxsup_analysis.errors import InputError, is_out_of_memory, sentence_of
 from maxsup_analysis.feature_store import SHARD
 from maxsup_analysis.feature_store.building import building
 from maxsup_analysis.feature_store.exporting import export_store
@@ -113,6 +115,44 @@ def test_a_full_disk_is_never_without_a_remedy(tmp_path: Path, monkeypatch: pyte
     assert sentence_of(failed.value) == said and not list(tmp_path.iterdir())
     nameless = sentence_of(OSError(errno.EDQUOT, "Disk quota exceeded"))
     assert nameless is not None and "make room" in nameless and "the system:" not in nameless
+
+
+def _of_numpy() -> object:
+    return np.empty(2**62, np.uint8)
+
+
+def _of_torch() -> object:
+    return torch.empty(2**62, dtype=torch.uint8)
+
+
+def _of_python() -> object:
+    return bytes(2**62)
+
+
+def _of_the_system() -> object:
+    raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+
+@pytest.mark.parametrize("allocate", [_of_numpy, _of_torch, _of_python, _of_the_system])
+def test_memory_that_runs_out_is_one_sentence(allocate: Callable[[], object]):
+    with pytest.raises((MemoryError, RuntimeError, OSError)) as failed:
+        allocate()
+    assert isinstance(failed.value, Exception)
+    said = sentence_of(failed.value)
+    assert said is not None and said.startswith("memory ran out (") and "\n" not in said
+
+
+@pytest.mark.parametrize("look", [os.stat, open, os.listdir, os.mkdir])
+def test_a_name_that_no_file_can_have_is_one_sentence(look: Callable[[str], object]):
+    with pytest.raises(ValueError, match="null") as failed:
+        look("a\0b")
+    said = sentence_of(failed.value)
+    assert said is not None and said.startswith("expected the name of a file, got one with a NUL byte")
+
+
+def test_other_errors_are_no_lack_of_memory():
+    others = (RuntimeError("shapes"), OSError(errno.EIO, "io"), ValueError("out of range"))
+    assert not any(map(is_out_of_memory, others))
 
 
 @pytest.mark.parametrize("name", ["/", "."])

@@ -26,7 +26,7 @@ from maxsup_analysis.feature_store.headers import (
 from maxsup_analysis.feature_store.headers import Skipped as Skipped
 from maxsup_analysis.feature_store.headers import shard_name as shard_name
 from maxsup_analysis.feature_store.stamps import open_file
-from maxsup_analysis.files import write_durably
+from maxsup_analysis.files import path_as_text, write_durably
 
 SHARD = 4096
 CHUNK = 2**20
@@ -137,7 +137,7 @@ def columns(path: Path) -> Batch:
 
     Raises OSError, SafetensorError or KeyError where the file is not a shard.
     """
-    with safe_open(path, "pt") as file:
+    with path_as_text(path) as place, safe_open(place, "pt") as file:
         there = set(file.keys())
         names = [name for name in COLUMNS if name != "logits" or name in there]
         return Batch(**{name: file.get_tensor(name) for name in names})

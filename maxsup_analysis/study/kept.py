@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
@@ -63,7 +63,7 @@ def kept(folder: Path, part: Part) -> Measurements | None:
         return None
     try:
         measured = Measurements.from_json(json.dumps(document["measurements"]))
-        return _with_influences(measured, load_file(folder / (part.file_name + INFLUENCES)))
+        return _with_influences(measured, load((folder / (part.file_name + INFLUENCES)).read_bytes()))
     except (OSError, SafetensorError, ValueError, LookupError, TypeError, AttributeError) as reason:
         raise _damaged(folder, part, reason) from None
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from maxsup_analysis.datasets import Samples, open_data
 from maxsup_analysis.leftovers import scratch_folder
 from maxsup_analysis.progress import duration
 from maxsup_analysis.study.cell_run import is_trained
 from maxsup_analysis.study.running import Status, StudyFolder, missing, status_of
 from maxsup_analysis.training import TrainingPlan, train
-from maxsup_analysis.training.data import training_data
+from maxsup_analysis.training.data import drawn_from, training_data
 
 # Batches of an epoch that is timed, and the epochs of the two runs whose difference is that of so many more.
 BATCHES, SHORT, LONG = 8, 1, 4
@@ -59,22 +60,36 @@ class Rehearsal:
         return "\n".join(lines)
 
 
+class Sizes:
+    """How many samples runs are trained on; each split is opened once, however many runs draw from it."""
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[object, ...], Samples] = {}
+        self._known: dict[tuple[object, ...], int] = {}
+
+    def of(self, plan: TrainingPlan) -> int:
+        """Those of one run."""
+        split = (plan.data, plan.data_dir, plan.split)
+        if split not in self._opened:
+            self._opened[split] = open_data(plan.data, plan.split, plan.data_dir)
+        drawn = (*split, plan.train_samples, plan.samples_per_class, plan.imbalance, plan.seed)
+        if drawn not in self._known:
+            self._known[drawn] = len(drawn_from(self._opened[split], plan))
+        return self._known[drawn]
+
+
 def rehearse(folder: StudyFolder, slots: Sequence[str]) -> Rehearsal:
     """Look at every cell, and train a few batches of each kind of run that is missing."""
     statuses: dict[str, Status] = {job.cell.name: status_of(job) for job in folder.jobs}
     untrained = [job for job in missing(folder.jobs) if not is_trained(job.folder)]
     calibrations: dict[tuple[object, ...], Calibration] = {}
-    sizes: dict[tuple[object, ...], int] = {}
-    seconds, disk = 0.0, 0
+    sizes, seconds, disk = Sizes(), 0.0, 0
     for job in untrained:
         plan = replace(job.cell.plan, device=slots[0])
         kind = _kind(plan)
         if kind not in calibrations:
             calibrations[kind] = _calibrated(plan)
-        drawn = _drawn(plan)
-        if drawn not in sizes:
-            sizes[drawn] = len(training_data(plan))
-        seconds += calibrations[kind].seconds(plan, sizes[drawn])
+        seconds += calibrations[kind].seconds(plan, sizes.of(plan))
         disk += calibrations[kind].checkpoint
     return Rehearsal(statuses, seconds / max(1, min(len(slots), len(untrained))), disk, len(slots))
 
@@ -84,13 +99,6 @@ def _kind(plan: TrainingPlan) -> tuple[object, ...]:
     return (
         plan.data, plan.model, json.dumps(dict(plan.model_args), sort_keys=True), plan.batch_size, plan.accumulate,
         plan.amp, plan.compile, plan.ema is None,
-    )  # fmt: skip
-
-
-def _drawn(plan: TrainingPlan) -> tuple[object, ...]:
-    """What decides how many samples a run is trained on."""
-    return (
-        plan.data, plan.data_dir, plan.split, plan.train_samples, plan.samples_per_class, plan.imbalance, plan.seed,
     )  # fmt: skip
 
 

@@ -56,7 +56,11 @@ def training_data(plan: TrainingPlan) -> TrainingData:
 
     Raises InputError where the data are missing, have one class only, or too few samples.
     """
-    samples = open_data(plan.data, plan.split, plan.data_dir)
+    return drawn_from(open_data(plan.data, plan.split, plan.data_dir), plan)
+
+
+def drawn_from(samples: Samples, plan: TrainingPlan) -> TrainingData:
+    """The same, of a split that is open."""
     if len(samples.class_names) < 2:
         raise InputError(
             f"expected two classes or more in {plan.data}, got {len(samples.class_names)}; check data"

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.files import refusing_to_write, write_durably
+from maxsup_analysis.files import path_as_text, refusing_to_write, write_durably
 from maxsup_analysis.leftovers import remove_leftovers
 
 FORMAT = "maxsup-analysis training state, version 1"
@@ -31,7 +31,7 @@ def write_state(path: Path, tree: object) -> None:
 def read_state(path: Path) -> dict:
     """The tree, its tensors on the CPU. Raises InputError where the file is damaged or something else."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with path_as_text(path) as place, safe_open(place, framework="pt") as file:
             about = file.metadata() or {}
             if about.get("format") != FORMAT:
                 raise InputError(

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return twin(tmp_path_factory.mktemp("other"))
+
+
+def test_opening_sets_aside_no_more_memory_than_there_is_to_read(whole: tuple[Path, Path]):
+    tracemalloc.start()
+    try:
+        assert open_store(whole[0]).head is not None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**24
+
+
+def test_a_store_may_lie_where_names_are_no_text(tmp_path: Path, whole: tuple[Path, Path]):
+    place = tmp_path / "\udcff"
+    shutil.copytree(whole[0], place)
+    found, plain = (open_store(path).represent() for path in (place, whole[0]))
+    assert torch.equal(found.means.features.means, plain.means.features.means)
 
 
 @pytest.mark.parametrize("kind", HARMS)
