@@ -26,7 +26,7 @@ def test_a_split_is_opened_once_however_many_runs_draw_from_it(
 ):
     opened: list[str] = []
 
-    def counted(data: str, split: str, folder: str | None = None) -> Samples:
+    def counted(data: str, split: str, folder: Path | None = None) -> Samples:
         opened.append(data)
         return open_data(data, split, folder)
 
