@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maxsup_analysis.estimates import ROUNDING, Estimate
 from maxsup_analysis.influence import Samples
-from maxsup_analysis.sampling import Variance, quantile_95, within_classes
+from maxsup_analysis.sampling import Variance, interval_ends, quantile_95, within_classes
 from maxsup_analysis.surroundings import undisturbed
 
 Verdict = Literal["lower", "higher", "equal", "not distinguishable", "undefined"]
@@ -32,6 +32,7 @@ class Interval:
     seed_error: standard error of the mean over training runs; NaN where there is one run only.
     degrees_of_freedom: of Student's t in the interval (Welch-Satterthwaite), of samples and of seeds together.
     rounding: how far the number may be from that of exact arithmetic.
+    skewed: whether its interval is that of its logarithm; see `interval_ends`.
     """
 
     value: float
@@ -40,22 +41,23 @@ class Interval:
     degrees_of_freedom: float
     reason: str | None = None
     rounding: float = 0.0
+    skewed: bool = False
 
     @property
     def half_width(self) -> float:
-        """From the value to either end."""
+        """Student's t times the standard error: from the value to either end, unless it is skewed."""
         error = math.hypot(self.sampling_error, 0.0 if math.isnan(self.seed_error) else self.seed_error)
         return quantile_95(self.degrees_of_freedom) * error
 
     @property
     def low(self) -> float:
         """Lower end."""
-        return self.value - self.half_width
+        return interval_ends(self.value, self.half_width, skewed=self.skewed).low
 
     @property
     def high(self) -> float:
         """Upper end."""
-        return self.value + self.half_width
+        return interval_ends(self.value, self.half_width, skewed=self.skewed).high
 
     @property
     def verdict(self) -> Verdict:
@@ -96,6 +98,11 @@ class Repeated:
     def rounding(self) -> float:
         """Of the mean over the runs."""
         return float(np.mean([item.rounding for item in self.estimates]))
+
+    @property
+    def skewed(self) -> bool:
+        """Whether intervals of the metric are those of its logarithm."""
+        return all(item.skewed for item in self.estimates)
 
     @property
     def variance(self) -> float:
@@ -139,7 +146,10 @@ def contrast(terms: Sequence[Term]) -> Interval:
     spread = sum(variance**2 / freedom for variance, freedom in known)
     spread += sampling.value**2 / sampling.degrees_of_freedom
     freedom = (sampling.value + seeds) ** 2 / spread if spread > 0 else math.inf
-    return Interval(value, sampling.error, math.sqrt(seeds) if known else math.nan, freedom, None, rounding)
+    # A sum of positive numbers is skewed as they are; a difference is not.
+    skewed = all(term.weight > 0 and term.runs.skewed for term in terms)
+    seed_error = math.sqrt(seeds) if known else math.nan
+    return Interval(value, sampling.error, seed_error, freedom, None, rounding, skewed)
 
 
 def _by_samples(terms: Sequence[Term]) -> list[list[Term]]:

@@ -28,7 +28,7 @@ from maxsup_analysis.metrics.metric import (
     Subset,
 )
 from maxsup_analysis.representation import Representation
-from maxsup_analysis.sampling import quantile_95, within_classes
+from maxsup_analysis.sampling import interval_ends, quantile_95, within_classes
 from maxsup_analysis.spectra import spectra_of
 from maxsup_analysis.subsets import part_of
 from maxsup_analysis.surroundings import cores, torch_threads, undisturbed
@@ -52,6 +52,7 @@ class Estimate:
         there is no standard error, unless for want of samples that differ.
     degrees_of_freedom: of Student's t in the interval, fewer the less is known of the standard error.
     rounding: how far the value may be from that of exact arithmetic; values that differ by less are equal.
+    skewed: whether its interval is that of its logarithm; see `interval_ends`.
     """
 
     value: float
@@ -60,6 +61,7 @@ class Estimate:
     influence: Float64[Tensor, " N"] | None = field(default=None, compare=False, repr=False)
     degrees_of_freedom: float = math.inf
     rounding: float = field(default=0.0, repr=False)
+    skewed: bool = field(default=False, repr=False)
 
     @classmethod
     def of(
@@ -80,8 +82,18 @@ class Estimate:
 
     @property
     def half_width(self) -> float:
-        """From the value to either end of its 95 % interval."""
+        """Student's t times the standard error: from the value to either end of its 95 % interval, unless skewed."""
         return quantile_95(self.degrees_of_freedom) * self.standard_error
+
+    @property
+    def low(self) -> float:
+        """Lower end of its 95 % interval."""
+        return interval_ends(self.value, self.half_width, skewed=self.skewed).low
+
+    @property
+    def high(self) -> float:
+        """Upper end of its 95 % interval."""
+        return interval_ends(self.value, self.half_width, skewed=self.skewed).high
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,9 @@ def _estimates(
         if chosen := [metric for metric in seen if _is_of_a_part(metric) and metric.subset == subset]:
             by_name |= _of_a_part(representation, subset, chosen, found)
     return Estimates(
-        {metric.name: by_name[metric.name] for metric in every}, found, _left_out(of_classes, averages)
+        {metric.name: replace(by_name[metric.name], skewed=metric.skewed) for metric in every},
+        found,
+        _left_out(of_classes, averages),
     )
 
 

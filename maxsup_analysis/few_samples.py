@@ -17,6 +17,8 @@ NEGLIGIBLE_SHARE = 0.05
 LEAST_OF_LOGITS = 100
 LEAST_SEEN = 10  # samples of a class, for an interval of where correct or wrong ones lie from its mean
 LEAST_MEMBERS = 5  # samples of a class that are correct, or wrong, for an interval of their geometry
+MOST_OF_ONE = 0.55  # of a variance, of one class, where that has few samples
+LEAST_LEADING = 10  # samples of a class that has most of the variance of a metric through spreads
 LEAST_A_DIMENSION = 4  # samples, for an interval of the spectrum of all
 LEAST_OF_CLASS = 2  # samples of a class a dimension, for one of its own
 MOST_NOISE = (
@@ -34,6 +36,8 @@ def why_few(entry: Linearised, representation: Representation, spectra: Spectra 
             return singletons(alone)
         if pairs := _unknown_spreads(gradient, representation):
             return two_alike(pairs)
+        if (most := _outweighing(gradient, counts)) is not None:
+            return most
         looks_at_means = "clear means" in entry.metric.needs and gradient.any
         return _unclear_means(representation) if looks_at_means else None
     if single.any():
@@ -142,6 +146,25 @@ def _unknown_spreads(gradient: MomentGradient, representation: Representation) -
         _pairs_that_matter(gradient.features.spreads, moments.features),
         _pairs_that_matter(gradient.directions.spreads, moments.directions),
     )
+
+
+def _outweighing(gradient: MomentGradient, counts: Float64[Tensor, " K"]) -> str | None:
+    """Where one small class has most of the variance: whether it is known as badly as that shows in larger ones.
+
+    For equal covariances g^2 (n - 1), of n samples and the derivative g with respect to the spread. Of two classes of
+    equal size none has most.
+    """
+    for slope in (gradient.features.spreads, gradient.directions.spreads):
+        if slope is None or int((counts > 1).sum()) < 2:
+            continue
+        variances = slope.square() * (counts - 1).clamp(min=0)
+        most, place = (variances / variances.sum()).max(0)
+        if most > MOST_OF_ONE and counts[place] < LEAST_LEADING:
+            return (
+                f"most of the variance is of a class of {int(counts[place])} samples, too few to know it; "
+                f"an interval takes {LEAST_LEADING}"
+            )
+    return None
 
 
 def _pairs_that_matter(slope: Float64[Tensor, " K"] | None, moments: ClusterMoments) -> int:

@@ -94,6 +94,7 @@ class Measurements(Mapping[str, Estimate]):
                 if item.get("degrees_of_freedom") is None
                 else item["degrees_of_freedom"],
                 rounding=item.get("rounding", 0.0),
+                skewed=name in METRICS and METRICS[name].skewed,
             )
             for name, item in document["metrics"].items()
         }

@@ -84,8 +84,11 @@ class MomentPlan:
         for slope, n in zip(slopes, features.slope_of.tolist(), strict=False):
             _fill(slope, gradients[n].features, moments.features, features.squares[:, n])
         own = slopes[len(features.slope_of) :]
+        factors = direction_factors(moments.directions.counts, moments.directions.spreads)
         for slope, n in zip(own, directions.slope_of.tolist(), strict=True):
-            _fill(slope, gradients[n].directions, moments.directions, directions.squares[:, n])
+            # The noise of a mean direction is that of the spread around it: what a metric has of both varies together.
+            together = factors if gradients[n].directions.spreads is not None else None
+            _fill(slope, gradients[n].directions, moments.directions, directions.squares[:, n], together)
         if moments.directions.summed_spreads is not None:
             return cls(features, directions, slopes, None)
         directions.constants.index_add_(
@@ -117,12 +120,16 @@ def _fill(
     gradient: ClusterGradient,
     moments: ClusterMoments,
     squares: Float64[Tensor, " K"],
+    factors: Float64[Tensor, " K"] | None = None,
 ) -> None:
+    """The slope of a metric; factors: what its part through the means is multiplied with."""
     offsets = gradient.take_offsets()
     if offsets is None:
         slope.zero_()
     else:
         torch.div(offsets, moments.counts.clamp(min=1)[:, None].to(offsets.dtype), out=slope)
+    if factors is not None:
+        slope.mul_(factors[:, None].to(slope.dtype))
     if moments.summed_spreads is None and gradient.spreads is not None:
         slope.addcmul_(moments.means.to(slope.dtype), squares[:, None].to(slope.dtype), value=-2)
 

@@ -21,12 +21,18 @@ def plain(value: float, half_width: float) -> str:
 
 
 def plus_minus(level: Estimate | Interval) -> str:
-    """A value with its half-width; a dash where there is none."""
+    """A value with how far the ends of its interval are; a dash where there is none."""
     if math.isnan(level.value):
         return "–"
     if math.isnan(level.half_width):
         return f"{level.value:.4g}".replace("-", "−")
-    return f"{plain(level.value, level.half_width)} ± {plain(level.half_width, level.half_width)}"
+    value = plain(level.value, level.half_width)
+    below, above = (
+        plain(gap, level.half_width) for gap in (level.value - level.low, level.high - level.value)
+    )
+    if not level.skewed or below == above:
+        return f"{value} ± {plain(level.half_width, level.half_width)}"
+    return f"{value} (−{below}, +{above})"
 
 
 def span(level: Interval) -> str:

@@ -13,6 +13,7 @@ from maxsup_analysis.surroundings import undisturbed
 LEVEL = 0.95
 NORMAL_95 = 1.959963984540054
 SMALLEST = 1e-140  # squares whose squares a float64 holds
+LARGEST_LOGARITHM = 700.0  # of a factor that a float64 holds
 FACTORS_MATTER_BELOW = 50  # samples a class, for how well a variance is known
 
 
@@ -134,3 +135,28 @@ def quantile_95(degrees_of_freedom: float) -> float:
     if math.isinf(degrees_of_freedom):
         return NORMAL_95
     return float(stdtrit(degrees_of_freedom, (1 + LEVEL) / 2))
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Both ends of an interval."""
+
+    low: float
+    high: float
+
+
+def interval_ends(value: float, half_width: float, *, skewed: bool) -> Ends:
+    """Value +- half width; of a positive number that is skewed, the same of its logarithm.
+
+    The standard error of such a number is about proportional to it, so that value +- t SE misses numbers above it too
+    often. That of its logarithm is SE/value, about the same whatever the value.
+
+    Example:
+        >>> ends = interval_ends(2.0, 1.0, skewed=True)
+        >>> round(ends.low, 3), round(ends.high, 3)
+        (1.213, 3.297)
+    """
+    if not skewed or not value > 0 or math.isnan(half_width):
+        return Ends(value - half_width, value + half_width)
+    factor = math.exp(min(half_width / value, LARGEST_LOGARITHM))
+    return Ends(value / factor, value * factor)

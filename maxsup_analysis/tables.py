@@ -113,5 +113,5 @@ def _cells(item: Estimate) -> tuple[str, str, str]:
     value = f"{item.value:.6g}".replace("-", "−")
     if math.isnan(item.standard_error):
         return value, "unknown", plain_text(item.reason or "")
-    ends = (plain(item.value + sign * item.half_width, item.half_width) for sign in (-1, 1))
+    ends = (plain(end, item.half_width) for end in (item.low, item.high))
     return value, f"{item.standard_error:.2g}", " to ".join(ends)

@@ -10,6 +10,7 @@ from scipy import stats
 from maxsup_analysis.sampling import (
     direction_factors,
     distance_factors,
+    interval_ends,
     quantile_95,
     spread_factors,
     within_classes,
@@ -107,3 +108,21 @@ def test_a_mean_distance_has_the_variance_of_a_spread_however_few_samples():
     influences = factor * lengths[..., 0] - (pulls * deviations).sum(2) / n
     found = within_classes(torch.from_numpy(influences).flatten(), torch.arange(6_000).repeat_interleave(n))
     assert found.value / 6_000 == pytest.approx(lengths.sum(1).var(), rel=0.1)
+
+
+@pytest.mark.parametrize("ratio", [0.01, 0.4, 3.0])
+def test_the_interval_of_a_skewed_number_is_that_of_its_logarithm(ratio: float):
+    """ln v +- (t SE)/v, which stays above 0, and is v +- t SE where that is short."""
+    found = interval_ends(2.0, 2.0 * ratio, skewed=True)
+    assert (math.log(found.low), math.log(found.high)) == pytest.approx(
+        (math.log(2) - ratio, math.log(2) + ratio)
+    )
+    plain = interval_ends(2.0, 2.0 * ratio, skewed=False)
+    assert (plain.low, plain.high) == pytest.approx((2 - 2 * ratio, 2 + 2 * ratio))
+    assert found.low > 0 and found.low > plain.low and found.high > plain.high
+
+
+def test_a_number_that_is_not_positive_has_no_logarithm_and_an_unknown_error_no_ends():
+    assert interval_ends(-1.0, 0.5, skewed=True) == interval_ends(-1.0, 0.5, skewed=False)
+    assert math.isnan(interval_ends(1.0, math.nan, skewed=True).low)
+    assert interval_ends(1e-9, 1.0, skewed=True).low == pytest.approx(0, abs=1e-300)

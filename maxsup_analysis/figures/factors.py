@@ -1,9 +1,9 @@
 """How metrics change with the levels of a factor, one line for each level of another."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -43,7 +43,8 @@ def _panel(ax: Axes, panel: FactorPanel) -> None:
     for number, (name, intervals) in enumerate(panel.lines.items()):
         offset = SHIFT * (number - (len(panel.lines) - 1) / 2)
         there = [(x + offset, one) for x, one in enumerate(intervals) if one is not None]
-        halves = [0.0 if math.isnan(one.half_width) else one.half_width for _, one in there]
+        gaps = [(one.value - one.low, one.high - one.value) for _, one in there]
+        halves = np.nan_to_num(np.array(gaps).reshape(-1, 2).T)
         ax.errorbar(
             [x for x, _ in there], [one.value for _, one in there], yerr=halves, markersize=3.5, capsize=1.5,
             label=clean_label(name, 24), color=PALETTE[number % len(PALETTE)], marker=MARKERS[number % len(MARKERS)],

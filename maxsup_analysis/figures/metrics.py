@@ -58,7 +58,9 @@ def draw(representations: Mapping[str, Representation], options: FigureOptions) 
         IntervalRow(
             metric.label,
             {
-                name: Interval(one.value, one.standard_error, math.nan, one.degrees_of_freedom)
+                name: Interval(
+                    one.value, one.standard_error, math.nan, one.degrees_of_freedom, skewed=one.skewed
+                )
                 for name, found in estimates.items()
                 for one in (found[metric.name],)
             },
@@ -89,10 +91,11 @@ def interval_rows_figure(rows: Sequence[IntervalRow]) -> Figure:
 
 def _row(ax: Axes, row: IntervalRow) -> None:
     for position, (name, level) in enumerate(row.levels.items()):
-        half = 0.0 if math.isnan(level.half_width) else level.half_width
+        known = not math.isnan(level.half_width)
+        gaps = [[level.value - level.low], [level.high - level.value]] if known else [0.0]
         look = {"color": PALETTE[position % len(PALETTE)], "marker": MARKERS[position % len(MARKERS)]}
         ax.errorbar(
-            [level.value], [-position], xerr=[half], markersize=4, capsize=2, linestyle="",
+            [level.value], [-position], xerr=gaps, markersize=4, capsize=2, linestyle="",
             label=clean_label(name, 24), **look,  # type: ignore[arg-type]
         )  # fmt: skip
     ax.set_title(row.label, loc="left", fontsize=8, pad=2)

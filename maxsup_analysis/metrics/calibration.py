@@ -81,6 +81,7 @@ def accuracy(tile: Tile) -> Float64[Tensor, " B"]:
     source="standard",
     collapsed=None,
     standard=True,
+    skewed=True,
 )
 def nll(tile: Tile) -> Float64[Tensor, " B"]:
     """Mean surprise at the true label.
@@ -120,6 +121,7 @@ def ece(tile: Tile) -> Float64[Tensor, "B P"]:
     formula="1/N sum_i sum_k (q_(i k) - [y_i = k])^2",
     source="Brier 1950",
     collapsed=None,
+    skewed=True,
 )
 def brier(tile: Tile) -> Float64[Tensor, " B"]:
     """Squared distance between the probabilities and the label's one-hot vector, averaged over samples.
@@ -161,6 +163,7 @@ def _mean_negative(totals: Float64[Tensor, " P"]) -> Tensor:
     collapsed=None,
     differs="weighted by samples, not by confidence",
     width=BINS + 1,
+    skewed=True,
 )
 def over_confidence(tile: Tile) -> Float64[Tensor, "B P"]:
     """How far confidence exceeds accuracy, over the bins of confidence where it does.
@@ -180,6 +183,7 @@ def over_confidence(tile: Tile) -> Float64[Tensor, "B P"]:
     collapsed=None,
     differs="weighted by samples",
     width=BINS + 1,
+    skewed=True,
 )
 def under_confidence(tile: Tile) -> Float64[Tensor, "B P"]:
     """How far accuracy exceeds confidence, over the bins of confidence where it does.

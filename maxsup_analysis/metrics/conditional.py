@@ -102,6 +102,7 @@ def distance_to_predicted_mean_wrong(tile: Tile) -> Float64[Tensor, "B 2"]:
     over=("all", "correct", "wrong"),
     unit=distance_between_means,
     from_own_mean=True,
+    skewed=True,
 )
 def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     """Mean distance of a sample from the mean of its class, for each unit of distance between class means.
@@ -122,6 +123,7 @@ def distance_to_own_mean_relative(tile: Tile) -> Float64[Tensor, " B"]:
     needs=("features",),
     unit=distance_between_means,
     seen_from=SeenFrom("predicted", "all"),
+    skewed=True,
 )
 def distance_to_predicted_mean_relative(tile: Tile) -> Float64[Tensor, "B 2"]:
     """Mean distance from the mean of the predicted class, for each unit of distance between class means.

@@ -47,6 +47,7 @@ class Entry:
     standard: bool = False
     differs: str = ""
     needs: tuple[Need, ...] = ()
+    skewed: bool = False
 
 
 def moment_metric(
@@ -61,13 +62,14 @@ def moment_metric(
     over: tuple[Subset, ...] = ("all",),
     size: Unit | None = None,
     kinked: bool = False,
+    skewed: bool = False,
 ) -> Callable[[Value], Value]:
     """Enter a function of moments and head as a metric; its docstring is its definition.
 
-    size, kinked: see `MomentMetric`.
+    size, kinked: see `MomentMetric`. skewed: see `Metric`.
     over: also for these samples alone: the moments are then theirs, which takes sweeps of their own.
     """
-    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs, skewed)
 
     def enter(value: Value) -> Value:
         for subset in over:
@@ -92,13 +94,14 @@ def mean_metric(
     over: tuple[Subset, ...] = ("all",),
     unit: Unit | None = None,
     from_own_mean: bool = False,
+    skewed: bool = False,
 ) -> Callable[[Contributions], Contributions]:
     """Enter a per-sample function as a metric, its mean; one metric for each subset of the samples.
 
     unit: a function of moments and head that the mean is divided by. from_own_mean: whether the function is the
-    distance from the mean of the class of a sample, whose noise then counts.
+    distance from the mean of the class of a sample, whose noise then counts. skewed: see `Metric`.
     """
-    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs, skewed)
 
     def enter(values: Contributions) -> Contributions:
         for subset in over:
@@ -127,13 +130,14 @@ def total_metric(
     unit: Unit | None = None,
     width: int = MOST_TOTALS,
     seen_from: SeenFrom | None = None,
+    skewed: bool = False,
 ) -> Callable[[Contributions], Contributions]:
     """Enter a metric that `combine` makes of the sums of per-sample contributions, B x P.
 
     width: P, at most. unit: a function of moments and head that what it makes is divided by. seen_from: the class
-    means that contributions are seen from, whose noise then counts.
+    means that contributions are seen from, whose noise then counts. skewed: see `Metric`.
     """
-    entry = Entry(label, formula, source, collapsed, standard, differs, needs)
+    entry = Entry(label, formula, source, collapsed, standard, differs, needs, skewed)
 
     def enter(contributions: Contributions) -> Contributions:
         seen = checked(contributions, "a row of numbers a sample")
@@ -253,7 +257,7 @@ def _in_units(metric: SampleMetric, unit: Unit | None) -> Metric:
     }
     divisor = MomentMetric(
         name="unit", label="unit", collapsed=None, standard=False, needs=(), subset="all",
-        value=checked(unit, "one number"), **nothing,
+        skewed=False, value=checked(unit, "one number"), **nothing,
     )  # fmt: skip
     described = {field.name: getattr(metric, field.name) for field in fields(Metric)}
     return QuotientMetric(**described, dividend=metric, divisor=divisor)
@@ -287,6 +291,7 @@ def described_by(function: Callable[..., object], entry: Entry, subset: Subset =
         "differs": entry.differs,
         "needs": entry.needs,
         "subset": subset,
+        "skewed": entry.skewed,
     }
 
 

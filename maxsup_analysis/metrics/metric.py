@@ -42,6 +42,7 @@ class Metric:
     differs: how it differs from its variants, in a few words; empty where there are none.
     needs: what has to be summed or fitted before it; for a standard error, class means that are clear of noise.
     subset: the samples that it is about.
+    skewed: whether it is positive and varies in proportion to its size, so that its interval is that of its logarithm.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Metric:
     differs: str
     needs: tuple[Need, ...]
     subset: Subset
+    skewed: bool
 
     @property
     def is_geometric(self) -> bool:

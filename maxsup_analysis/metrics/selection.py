@@ -156,10 +156,19 @@ def _columns(tile: Tile, score: Score) -> Float64[Tensor, "B 3"]:
 
 
 def ranked_by(
-    *scores: Score, label: str, formula: str, source: str, collapsed: float | None, differs: str
+    *scores: Score,
+    label: str,
+    formula: str,
+    source: str,
+    collapsed: float | None,
+    differs: str,
+    skewed: bool = False,
 ) -> Callable[[Area], Area]:
-    """Enter an area as one metric a score: a function of columns (score, error), weights and the floor of scores."""
-    entry = Entry(label, formula, source, collapsed, differs=differs)
+    """Enter an area as one metric a score: a function of columns (score, error), weights and the floor of scores.
+
+    skewed: see `Metric`.
+    """
+    entry = Entry(label, formula, source, collapsed, differs=differs, skewed=skewed)
 
     def enter(area: Area) -> Area:
         for score in scores:
@@ -193,6 +202,7 @@ def ranked_by(
     source="Geifman & El-Yaniv 2017 (arXiv 1705.08500); Geifman, Uziel & El-Yaniv 2019 (arXiv 1805.08206)",
     collapsed=0.0,
     differs="mean of the N selective risks",
+    skewed=True,
 )
 def aurc(
     columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float = 0.0
@@ -214,6 +224,7 @@ def aurc(
     source="Geifman, Uziel & El-Yaniv 2019 (arXiv 1805.08206)",
     collapsed=0.0,
     differs="minus the exact best AURC",
+    skewed=True,
 )
 def e_aurc(
     columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float = 0.0
@@ -235,6 +246,7 @@ def e_aurc(
     source="Traub et al. 2024 (arXiv 2407.01032)",
     collapsed=0.0,
     differs="trapezoid rule from coverage 0",
+    skewed=True,
 )
 def augrc(
     columns: Float64[Tensor, "N 2"], weights: Float64[Tensor, " N"], floor: float = 0.0

@@ -21,6 +21,7 @@ MOST_CLASSES = 2048
     collapsed=0.0,
     differs="of features scaled to length one",
     needs=("direction_span", "clear means"),
+    skewed=True,
 )
 def gnc1(representation: Representation) -> Tensor:
     """nc1_pinv of the features scaled to length one.

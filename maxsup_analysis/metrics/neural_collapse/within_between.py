@@ -26,6 +26,7 @@ TIRER = "Tirer, Huang & Niles-Weed 2023 (arXiv 2210.16658)"
     standard=True,
     differs="divided by K; S_B around the average of class means",
     needs=("span", "clear means"),
+    skewed=True,
 )
 def nc1_pinv(representation: Representation) -> Tensor:
     """Within-class variance for each unit of between-class variance, in the span of the class means.
@@ -47,6 +48,7 @@ def nc1_pinv(representation: Representation) -> Tensor:
     collapsed=0.0,
     differs="not divided by K",
     needs=("span", "clear means"),
+    skewed=True,
 )
 def nc1_papyan(representation: Representation) -> Tensor:
     """Within-class variance for each unit of between-class variance, summed over the span of the class means.
@@ -66,6 +68,7 @@ def nc1_papyan(representation: Representation) -> Tensor:
     collapsed=0.0,
     differs="divided by K; S_B around the mean of all samples",
     needs=("span", "scatter", "clear means"),
+    skewed=True,
 )
 def nc1_zhu(representation: Representation) -> Tensor:
     """Within-class variance for each unit of the scatter of class means around the mean of all samples.
@@ -90,6 +93,7 @@ def nc1_zhu(representation: Representation) -> Tensor:
     standard=True,
     differs="traces: all D dimensions count",
     over=("all", "correct", "wrong"),
+    skewed=True,
 )
 def nc1_trace_ratio(representation: Representation) -> Tensor:
     """Within-class variance for each unit of between-class variance, over all D dimensions.

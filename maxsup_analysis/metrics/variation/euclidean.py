@@ -27,6 +27,7 @@ TRACES = "the traces of Papyan, Han & Donoho 2020 (arXiv 2008.08186)"
     standard=True,
     differs="variances and distances as they are",
     over=("all", "correct", "wrong"),
+    skewed=True,
 )
 def cdnv(representation: Representation) -> Tensor:
     """Class-distance normalised variance: how wide two classes are for their distance, averaged over pairs.
@@ -84,6 +85,7 @@ def cdnv_unbiased(representation: Representation) -> Tensor:
     source=TRACES,
     collapsed=0.0,
     differs="division by N",
+    skewed=True,
 )
 def within_variance(representation: Representation) -> Tensor:
     """Mean squared distance of a sample from the mean of its class.
@@ -101,6 +103,7 @@ def within_variance(representation: Representation) -> Tensor:
     source="the pooled variance of the analysis of variance",
     collapsed=0.0,
     differs="division by N - K",
+    skewed=True,
 )
 def within_variance_unbiased(representation: Representation) -> Tensor:
     """Mean squared distance of a sample from the mean of its class, whatever the number of samples a class.
@@ -121,6 +124,7 @@ def within_variance_unbiased(representation: Representation) -> Tensor:
     source=TRACES,
     collapsed=None,
     differs="the noise of the means included",
+    skewed=True,
 )
 def between_variance(representation: Representation) -> Tensor:
     """Mean squared distance of a class mean from the average of class means.
