@@ -1,9 +1,8 @@
 """Simulated coverage of the 95 % intervals, and false verdicts where nothing differs; prints Markdown tables.
 
-Each setting draws many data sets, measures them, and counts how often the interval of a metric, value +- t SE, holds
-its expected value at these numbers of samples a class: the mean over all data sets drawn. A difference is of two
-networks that see the same samples with noise of their own, or of two sets of samples, or of two groups of three such
-networks.
+Each setting draws many data sets, measures them, and counts how often the interval of a metric holds its expected value
+at these numbers of samples a class: the mean over all data sets drawn. A difference is of two networks that see the
+same samples with noise of their own, or of two sets of samples, or of two groups of three such networks.
 Run: python benchmarks/coverage.py [SETTING ...], with how many data sets in DATA_SETS.
 """
 
@@ -101,9 +100,9 @@ def coverage(setting: Setting, rng: np.random.Generator, sets: int) -> dict[str,
     shares = {}
     for name in setting.names:
         values = np.array([one[name].value for one in found])
-        halves = np.array([one[name].half_width for one in found])
-        given = np.isfinite(halves)
-        held = np.abs(values - np.nanmean(values))[given] <= halves[given]
+        lows, highs = (np.array([getattr(one[name], end) for one in found]) for end in ("low", "high"))
+        given, mean = np.isfinite(lows), np.nanmean(values)
+        held = ((lows <= mean) & (mean <= highs))[given]
         shares[name] = 100 * float(held.mean()) if given.mean() >= LEAST_GIVEN else math.nan
     return shares
 
@@ -140,7 +139,7 @@ def main() -> None:
     torch.set_num_threads(1)
     chosen = [one for one in SETTINGS if not sys.argv[1:] or one.title in sys.argv[1:]]
     for setting in chosen:
-        sets = max(DATA_SETS // (10 if sum(setting.sizes) > 1000 else 1), 20)
+        sets = max(DATA_SETS // (2 if sum(setting.sizes) > 1000 else 1), 20)
         shares = coverage(setting, np.random.default_rng(1), sets)
         told = false_verdicts(setting, np.random.default_rng(2), max(sets // 5, 20))
         print(f"\n{setting.title} ({sets} sets)\n\n| metric | coverage % | told: paired | unpaired | seeds |")
