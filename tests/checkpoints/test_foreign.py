@@ -25,13 +25,11 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def parsed(paths: dict[str, Path]) -> dict[str, Outcome]:
-    pytest.importorskip("maxsup_analysis.containers")
     return outcomes("parse", list(paths.values()))
 
 
 @pytest.fixture(scope="module")
 def read(paths: dict[str, Path]) -> dict[str, Outcome]:
-    pytest.importorskip("maxsup_analysis.containers")
     return outcomes("read", list(paths.values()))
 
 

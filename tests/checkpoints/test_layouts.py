@@ -12,8 +12,6 @@ from maxsup_analysis import checkpoints
 from maxsup_analysis.errors import InputError
 from tests.checkpoints.layouts import LAYOUTS, Built, Layout
 
-pytest.importorskip("maxsup_analysis.containers")
-
 OPENED = [layout for layout in LAYOUTS if layout.net is not None]
 REFUSED = [layout for layout in LAYOUTS if layout.net is None]
 
