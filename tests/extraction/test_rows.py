@@ -17,6 +17,7 @@ from maxsup_analysis.feature_store.checks import faults
 from maxsup_analysis.features import Extraction, extract_features
 from maxsup_analysis.rehearsal import rehearse
 from maxsup_analysis.tile import Tile
+from tests.extraction.processes import command_line, start
 from tests.extraction.setting import SIDE, Setting, bytes_of, ids_of, write_checkpoint
 
 SKIP = Storage(shard=37, skip=True)
@@ -68,6 +69,21 @@ def test_what_is_left_out_is_listed_and_nothing_takes_its_place(photographs: Pat
     assert not list(faults(store))
     rows = torch.cat([block.features for block in whole])[kept]
     assert (torch.cat([block.features for block in store]) - rows).abs().max() <= 1e-6 * rows.abs().max()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_where_no_sample_can_be_used_there_is_no_store(photographs: Path, workers: int):
+    spoil(photographs, *range(100))
+    options = ("--data", photographs / "images", "--on-error", "skip", "-j", workers)
+    log, output = photographs / "log", photographs / "s.features"
+    run = start(log, command_line, "features", photographs / "net.pt", *options, "-o", output)
+    run.join(60)
+    assert run.exitcode == 2
+    assert log.read_text().splitlines()[-1] == (
+        "error: none of the 100 samples can be used, so that there is no store; the first, 0/00.png: not an image "
+        "(JPEG, PNG, WEBP, BMP, GIF, TIFF, PPM, AVIF, JPEG2000); mend the data, or check --data and --split"
+    )
+    assert {path.name for path in photographs.iterdir()} == {"images", "log", "net.pt"}
 
 
 def test_a_store_that_left_samples_out_is_no_store_of_all_samples(photographs: Path):
