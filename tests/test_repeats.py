@@ -1,12 +1,16 @@
 """Tests for what may stand as seeds under one name: other seeds, and nothing else that differs."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from maxsup_analysis import cli
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.repeats import Run, require_other_epochs, require_repeats
+from tests.feature_store.stores import PLAN, rows_of, store_at
 
 TRAINING = {
     "loss": "maxsup",
@@ -89,6 +93,7 @@ def test_two_plans_are_no_seeds(training: dict, said: str):
         ({"layer": "input of 3"}, "two layers"),
         ({"weights": {"ema": True}}, "averaged"),
         ({"split": "val"}, "splits"),
+        ({"data_sha256": "02"}, "splits"),
     ],
 )
 def test_seeds_are_looked_at_in_one_way(about: dict, said: str):
@@ -113,3 +118,29 @@ def test_names_that_are_proposed_differ_and_are_words_of_a_shell():
     )
     words = shlex.split(refusal(one, other).partition("such as ")[2])
     assert words == ["my ce-1=a/my ce.features", "my ce-2=b/my ce.features"]
+
+
+EPOCHS = [{"seed": 0, "epochs": 6, "epoch": epoch} for epoch in (3, 6)]
+PLANS = [{"seed": seed, "epochs": 6, "alpha": alpha} for seed, alpha in ((0, 0.1), (1, 0.2))]
+
+
+@pytest.mark.parametrize(
+    ("trainings", "said"), [(EPOCHS, "epochs 3, 6 of one run"), (PLANS, "with alpha 0.1")]
+)
+def test_compare_and_report_refuse_what_is_no_repeat(tmp_path: Path, trainings: list[dict], said: str):
+    stores = []
+    for number, training in enumerate(trainings):
+        about = {
+            "checkpoint": {"name": "ce.pt", "sha256": str(number)},
+            "training": training,
+            "data": "digits",
+        }
+        rows = replace(rows_of(9), features=rows_of(9).features + number)
+        stores.append(
+            store_at(tmp_path / f"{number}.features", rows, plan=replace(PLAN, provenance=about)).path
+        )
+    named = "CE=" + ",".join(map(str, stores))
+    for words in (["compare", named, named.replace("CE", "LS")], ["report", named, "-o", tmp_path / "r.pdf"]):
+        result = CliRunner().invoke(cli.app, [*map(str, words), "-g", "accuracy"])
+        assert isinstance(result.exception, InputError) and said in str(result.exception)
+    assert not (tmp_path / "r.pdf").exists()
