@@ -105,14 +105,14 @@ def bright(folder: Path) -> Setting:
     torch.manual_seed(0)
     net = small_cnn(1, 10, (8, 8, 8))
     with torch.no_grad():
-        # Grey becomes 0, white 5e29: times 1e10 that is beyond float32.
-        net[0].weight.abs_().mul_(1e10)  # type: ignore[union-attr, operator]
+        # Grey becomes 0, white 5e5: times 1e34 that is beyond float32.
+        net[0].weight.abs_().mul_(1e34)  # type: ignore[union-attr, operator]
     metadata = {
         "architecture": {
             "name": "small_cnn",
             "arguments": {"channels": 1, "classes": 10, "widths": [8, 8, 8]},
         },
-        "preprocessing": {"size": [1, SIDE, SIDE], "mean": [128 / 255], "std": [1e-30]},
+        "preprocessing": {"size": [1, SIDE, SIDE], "mean": [128 / 255], "std": [1e-6]},
     }
     save_checkpoint(folder / "net.pt", net.state_dict(), metadata)
     return setting
