@@ -1,5 +1,6 @@
 """What the classes are called, in the order of the outputs: whatever a file says of it, checked."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -29,7 +30,12 @@ LISTS = (
     "classes", "class_names", "label_names", "CLASSES", "vocab", "labels", "categories", "classnames", "names",
     "label_list",
 )  # fmt: skip
-KEYS = (*BY_NAME, *BY_NUMBER, *LISTS)
+# Other names of the same: words of these alone, the thing and its number or its form.
+OTHER_KEYS = re.compile(
+    r"(classes|class|cls|labels?|cat(egory|egories)?|targets?)(_?(to|2|of))?"
+    r"_?(idx|index|ids?|int|num|numbers?|names?|cat(egory)?|class|labels?|map(ping)?|dict|list|lookup|encoding|order)"
+    r"|(idx|index|ids?|int|num|number|names?)_?(to|2|of)_?(idx|index|ids?|int|num|number|names?|cat(egory)?|target)"
+)
 # Text of one name; as many classes as any published classifier has; how deep names are looked for.
 MOST_TEXT, MOST_CLASSES, MOST_LEVELS = 500, 100_000, 6
 # Groups in which `labels` or `names` are those of classes, not of anything else.
@@ -79,10 +85,23 @@ def _below(node: Node, place: str, level: int) -> Iterator[tuple[str, str, Node]
     entries = entries_of(node)
     for name, entry in entries.items():
         inner = f"{place}.{name}" if place else name
-        if name in KEYS and _is_list_or_table(entry):
+        if numbers_classes(name, entry):
             yield inner, name, entry
         elif not isinstance(entry, StoredTensor):
             yield from _below(entry, inner, level + 1)
+
+
+def numbers_classes(name: str, entry: Node) -> bool:
+    """Whether an entry is called as what numbers classes, and is a list or a table.
+
+    Example:
+        >>> numbers_classes("class_to_idx", {"ant": 0}), numbers_classes("label_map", {"ant": 0})
+        (True, True)
+        >>> numbers_classes("class_weights", (1.0, 2.0)), numbers_classes("classes", "ant, bee")
+        (False, False)
+    """
+    called = name in (*BY_NAME, *BY_NUMBER, *LISTS) or OTHER_KEYS.fullmatch(name.lower()) is not None
+    return called and _is_list_or_table(entry)
 
 
 def _is_list_or_table(node: Node) -> bool:

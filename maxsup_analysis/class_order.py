@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maxsup_analysis.class_maps import missing_from, outputs_in
-from maxsup_analysis.datasets import Samples
+from maxsup_analysis.datasets import Samples, by_innermost_folders
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.name_orders import (
     SORTINGS,
     WHO_SORTS,
+    alike_in_order,
     are_imagenets,
     are_numbers,
     are_synsets,
@@ -67,6 +68,7 @@ def in_the_order_of(data: Samples, outputs: Outputs) -> Samples:
     the numbers 0 to 999 that they are, then how the program sorts folders that wrote the checkpoint. Where programs
     sort them differently and nothing decides, InputError asks.
     """
+    data = _as_its_program_has_them(data, outputs)
     if outputs.file is not None:
         return _renumbered(data, outputs, outputs_in(outputs.file, data, outputs.count), str(outputs.file))
     if outputs.sorting is not None:
@@ -75,6 +77,18 @@ def in_the_order_of(data: Samples, outputs: Outputs) -> Samples:
     if names is not None:
         return data if tuple(names) == data.class_names else _by_names(data, outputs, tuple(names))
     return _by_folders(data, outputs) if data.sorted_classes else _by_labels(data, outputs)
+
+
+def _as_its_program_has_them(data: Samples, outputs: Outputs) -> Samples:
+    """With the innermost folders as classes, for a checkpoint of timm's; unless only the outermost fit its outputs."""
+    inner = by_innermost_folders(data) if SORTED_BY.get(outputs.format or "") == "natural" else data
+    if inner is data or len(inner.class_names) != outputs.count == len(data.class_names):
+        return data
+    say(
+        f"note: the classes of {data.name} are its innermost folders, {clean_label(inner.class_names[0])} the first, as "
+        "timm has them"
+    )
+    return inner
 
 
 def _are_plain(data: Samples) -> bool:
@@ -147,12 +161,14 @@ def _by_folders(data: Samples, outputs: Outputs) -> Samples:
     if len(data.class_names) != outputs.count:
         return _of_other_number(data, outputs)
     text, natural = (in_order(data.class_names, sorting) for sorting in SORTINGS)
+    sorting = SORTED_BY.get(outputs.format or "")
+    if sorting == "natural":
+        _require_timms_order(natural, data)
     if text == natural:
         return _sorted(data, outputs, "text")
     if outputs.count == IMAGENET and are_numbers(data.class_names, IMAGENET):
         say(f"note: the folders of {data.name} are numbers: class k is output k")
         return _sorted(data, outputs, "natural")
-    sorting = SORTED_BY.get(outputs.format or "")
     if sorting is None:
         first = next(k for k in range(len(text)) if text[k] != natural[k])
         raise InputError(
@@ -162,6 +178,14 @@ def _by_folders(data: Samples, outputs: Outputs) -> Samples:
         )
     say(f"note: the classes of {data.name} are in the order of their names: {WHO_SORTS[sorting]}")
     return _sorted(data, outputs, sorting)
+
+
+def _require_timms_order(names: Sequence[str], data: Samples) -> None:
+    if twins := alike_in_order(names):
+        raise InputError(
+            f"timm has no order for the classes {clean_label(' and '.join(twins))} of {data.name}, and the checkpoint "
+            "does not say its own; say it with --class-map FILE (a class name a line)"
+        )
 
 
 def _shown(names: Sequence[str], first: int) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from maxsup_analysis import image_settings
-from maxsup_analysis.class_names import KEYS as CLASS_KEYS
+from maxsup_analysis.class_names import numbers_classes
 from maxsup_analysis.containers import Contents, Node, Object, StoredTensor
 from maxsup_analysis.containers.contents import entries_of
-from maxsup_analysis.image_settings import INCEPTION, RESIZES, SIDES, Images
+from maxsup_analysis.image_settings import DEVIATIONS, INCEPTION, MEANS, RESIZES, SIDES, Images
 from maxsup_analysis.settings import Settings, is_of_the_run, is_timm_config, says_nothing
 from maxsup_analysis.stated_loss import SMOOTHINGS
 
@@ -40,7 +40,7 @@ SHOWN_BY_TENSORS = (
     "in_channels",
 )
 LOSS_KEYS = (*SMOOTHINGS, "loss", "criterion", "loss_type", "loss_name", "max_sup", "maxsup")
-USUAL = (*MODEL_KEYS, *SHOWN_BY_TENSORS, *LOSS_KEYS, *CLASS_KEYS)
+USUAL = (*MODEL_KEYS, *SHOWN_BY_TENSORS, *LOSS_KEYS)
 TIMM_IMAGES = ("input_size", "img_size", "crop_pct", "crop_mode", "mean", "std", "interpolation")
 # Of timm's pretrained_cfg: which file the published weights lie in, and what its program does not use by default.
 TIMM_PUBLISHED = (
@@ -50,7 +50,7 @@ TIMM_PUBLISHED = (
     "dtype", "model_card",
     "library_name", "timm_version",
 )  # fmt: skip
-FREE_IMAGES = ("mean", "std", "interpolation", "crop_pct", *SIDES, *RESIZES)
+FREE_IMAGES = (*MEANS, *DEVIATIONS, "interpolation", "crop_pct", *SIDES, *RESIZES)
 
 Applies = Callable[[Mapping[str, Node], Settings, Mapping[str, Node]], bool]
 
@@ -97,7 +97,7 @@ class Dialect:
         return tuple(
             name
             for name, value in settings.items()
-            if name not in used and name.partition(".")[0] not in self.groups
+            if name not in used and not numbers_classes(name, value) and name.partition(".")[0] not in self.groups
             and not says_nothing(value) and not is_of_the_run(name) and not name.startswith("_")
         )  # fmt: skip
 

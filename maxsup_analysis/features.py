@@ -283,6 +283,8 @@ def _before_running(ready: Prepared) -> list[str]:
     if classifier.layer is not None:
         lines.append(f"features: {classifier.place}")
     lines.append(f"images of {ready.data.name}: {classifier.preprocessing}")
+    if found.unused:
+        lines.append(f"warning: it states, and is not used: {', '.join(found.unused)}; `inspect` lists it")
     return [clean_label(line, 400) for line in [*lines, *(f"warning: {text}" for text in found.warnings)]]
 
 

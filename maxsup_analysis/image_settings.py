@@ -1,6 +1,6 @@
 """How images are prepared, as each program that writes checkpoints does it with the settings that it states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from maxsup_analysis.architectures.known import KnownArchitecture
@@ -25,6 +25,10 @@ SMALL, CONVNEXT_WHOLE, MAE_WHOLE = 32, 384, 224
 MOST_CHANNELS, MOST_MEAN, LEAST_DEVIATION, LEAST_CROP = 1 << 10, 1e3, 1e-6, 0.05
 INCEPTION = ("torchvision/inception_v3", "torchvision/googlenet")
 WORDS = {name: name for name in INTERPOLATIONS}
+# Networks that take images of any size unless told otherwise: timm gives them those of their configuration.
+DYNAMIC = frozenset({
+    "timm/vit_intern300m_patch14_448", "timm/test_vit", "timm/test_vit2", "timm/test_vit3", "timm/test_vit4",
+})  # fmt: skip
 MODES = {"center": "", "squash": "squash", "border": "border"}
 
 
@@ -55,6 +59,8 @@ def _sides(arguments: Arguments) -> tuple[int, int] | None:
 def of_timm(said: Stated, known: KnownArchitecture | None, arguments: Arguments) -> Preprocessing | None:
     """As timm's resolve_data_config and create_transform; sizes that the network itself has go first."""
     size = _timm_size(said)
+    if arguments.get("dynamic_img_size") is True or (known is not None and known.name in DYNAMIC):
+        arguments = {name: value for name, value in arguments.items() if name != "img_size"}
     if known is None and size is None:
         return None
     base = published(known, arguments) if known else Preprocessing((3, 224, 224), IMAGENET_MEAN, IMAGENET_STD)
@@ -109,7 +115,7 @@ def _deviations(
     said: Stated, channels: int, base: Preprocessing
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation by channel; one number is that of all."""
-    mean, std = said.item("mean"), said.item("std")
+    mean, std = (_first(said, names) for names in (MEANS, DEVIATIONS))
     means = (
         tuple(part.real(-MOST_MEAN, MOST_MEAN) for part in mean.parts(MOST_CHANNELS)) if mean else base.mean
     )
@@ -203,7 +209,7 @@ def of_others(said: Stated, known: KnownArchitecture | None, arguments: Argument
     if known is None:
         return None
     found = published(known, arguments)
-    side = next((one for name in SIDES if (one := said.item(name)) is not None), None)
+    side = _first(said, SIDES)
     sides = _sides(arguments) or (_pair(side) if side is not None else found.size[1:])
     mean, std = _deviations(said, found.size[0], found)
     if sides != found.size[1:]:
@@ -211,14 +217,19 @@ def of_others(said: Stated, known: KnownArchitecture | None, arguments: Argument
         resize = found.resize if not isinstance(found.resize, int) else round(found.resize * scale)
         found = replace(found, size=(found.size[0], *sides), resize=resize)
     made = replace(found, mean=mean, std=std, interpolation=_word(said, found.interpolation))
-    resize, fraction = (
-        next((one for name in RESIZES if (one := said.item(name)) is not None), None),
-        said.item("crop_pct"),
-    )
+    resize, fraction = _first(said, RESIZES), said.item("crop_pct")
     made = replace(made, resize=resize.whole(1, MOST_SIDE)) if resize is not None else made
     return made.with_crop_fraction(fraction.real(LEAST_CROP, 1.0)) if fraction is not None else made
 
 
+def _first(said: Stated, names: Sequence[str]) -> Stated | None:
+    """What is stated by the first of some names."""
+    return next((one for name in names if (one := said.item(name)) is not None), None)
+
+
+# Names that programs give mean and deviation of pixels from 0 to 1.
+MEANS = ("mean", "image_mean", "img_mean", "normalize_mean", "norm_mean", "dataset_mean")
+DEVIATIONS = ("std", "image_std", "img_std", "normalize_std", "norm_std", "dataset_std")
 # Names that programs give the side that the model sees, and the one to which images are resized before.
 SIDES = (
     "image_size",

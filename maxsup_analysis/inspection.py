@@ -26,6 +26,7 @@ from maxsup_analysis.recognition import (
     model_of,
     own_model,
     recognised,
+    together,
 )
 from maxsup_analysis.remarks import auxiliary_heads, remarks_on, unlike_linear
 from maxsup_analysis.stated import SHOWN_LENGTH, presentable
@@ -252,7 +253,7 @@ def arguments_for(found: Inspection, name: str) -> dict[str, object]:
     agreed = agreeing(name, guess(found.weights.shapes))
     if agreed:
         stated = accepted(name, found.claims.arguments_of(name))
-        return {**stated.arguments, **agreed.arguments}
+        return together(stated.arguments, agreed.arguments)
     of_library = name.startswith(("timm/", "torchvision/")) and found.num_classes is not None
     return {"num_classes": found.num_classes} if of_library else own_arguments(name, found.weights.shapes)
 

@@ -27,6 +27,17 @@ def in_order(names: Iterable[str], sorting: str) -> list[str]:
     return sorted(sorted(names), key=_natural) if sorting == "natural" else sorted(names)
 
 
+def alike_in_order(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first two neighbours that timm's order does not tell apart: its run may have had either first.
+
+    Example:
+        >>> alike_in_order(["1", "01", "2"]), alike_in_order(["a", "b"])
+        (('1', '01'), None)
+    """
+    pairs = zip(names, names[1:], strict=False)
+    return next(((one, other) for one, other in pairs if _natural(one) == _natural(other)), None)
+
+
 def matched(names: Sequence[str], outputs: Sequence[str]) -> dict[str, int]:
     """The output of each name that has one of its own: of the same name, else of one that differs in spelling only.
 
@@ -95,7 +106,7 @@ def _first(description: str) -> str:
 
 
 def _natural(name: str) -> list[object]:
-    parts = re.split(r"([0-9]+)", name.lower())
+    parts = re.split(r"(\d+)", name.lower())
     return [int(part) if number % 2 else part for number, part in enumerate(parts)]
 
 

@@ -15,6 +15,8 @@ from maxsup_analysis.naming import other_namings
 from maxsup_analysis.own_format import own_architecture, refused_architecture
 from maxsup_analysis.weights import Weights
 
+# Poolings of tokens that look like their average in the tensors.
+OTHER_POOLINGS = ("max", "avgmax")
 HEAD_NAMES = ("fc", "head", "classifier", "linear", "heads", "output", "logits", "last_linear")
 
 
@@ -68,7 +70,16 @@ def model_of(
     rows, _ = head_shape(weights, chosen.architecture.head)
     counted = {"num_classes": rows} if rows is not None else {}
     refused = {**stated.refused, **(folder.refused if folder else {})}
-    return Model(name, {**counted, **stated.arguments, **chosen.arguments}, refused)
+    return Model(name, {**counted, **together(stated.arguments, chosen.arguments)}, refused)
+
+
+def together(stated: Mapping[str, object], shown: Mapping[str, object]) -> dict[str, object]:
+    """Arguments that a file states and those that its tensors show, which go first.
+
+    That tokens are pooled shows; how, by their average or another way, is the file's word.
+    """
+    pooled = shown.get("global_pool") == "avg" and stated.get("global_pool") in OTHER_POOLINGS
+    return {**stated, **shown, **({"global_pool": stated["global_pool"]} if pooled else {})}
 
 
 def decided(claims: Claims, fits: tuple[Fit, ...]) -> tuple[Fit | None, tuple[str, ...], tuple[str, ...]]:

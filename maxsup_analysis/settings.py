@@ -14,7 +14,14 @@ PLACES = ("cfg", "config", "hparams", "hyper_parameters", "args")
 # The kind of model of transformers that is one of timm.
 WRAPPER = "timm_wrapper"
 # A group of settings that is the whole of them: its name says nothing.
-GROUPS = frozenset({"config", "cfg", "args", "hparams", "hyper_parameters", "MODEL", "model_config"})
+GROUPS = frozenset({"config", "cfg", "args", "hparams", "hyper_parameters", "MODEL", "model", "model_config"})
+# Groups of settings of the images of an evaluation: their names say nothing either. What they call the data is theirs.
+IMAGE_GROUPS = frozenset({
+    "data", "dataset", "datamodule", "data_module", "dm", "transform", "transforms", "preprocess", "preprocessing",
+    "image", "images", "input", "val", "valid", "validation", "eval", "test", "val_transform", "val_transforms",
+    "eval_transform", "test_transform", "normalize", "normalization", "norm",
+})  # fmt: skip
+OF_THE_DATA = frozenset({"name", "model", "arch", "backbone", "net", "encoder", "dataset", "data"})
 # Parts of a setting's name that tell that it is about the run: optimiser, schedule, augmentation, logging, machines.
 RUN = frozenset({
     "aa", "accum", "accumulate", "adam", "amp", "anneal", "apex", "aug", "augment", "augmentation", "augmix",
@@ -93,6 +100,10 @@ def _flat(node: Node, path: str = "", level: int = 0) -> Iterator[tuple[str, Nod
     for name, entry in entries.items():
         place = name if name in GROUPS and not path else f"{path}.{name}" if path else name
         if isinstance(entry, StoredTensor):
+            continue
+        if name in IMAGE_GROUPS and not path and level < MOST_LEVELS and isinstance(entry, Mapping | Object):
+            inner = _flat(entry, path, level + 1)
+            yield from (pair for pair in inner if pair[0].partition(".")[0] not in OF_THE_DATA)
             continue
         if name in GROUPS and level < MOST_LEVELS and isinstance(entry, Mapping | Object):
             yield from _flat(entry, path, level + 1)

@@ -1,5 +1,6 @@
 """Every state dict in a container: where it stands, whether it is an average over training, what of it is not read."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +20,8 @@ EMA_PLACES = (
     "average_model_state", "averaged_model", "average_model", "swa_model", "swa_state_dict", "ema_net", "net_ema",
     "ema_weights", "ema_params",
 )  # fmt: skip
+# Words of a place that tell an average, whatever else stands in its name: `state_dict_swa`, `EMA`, `model_ema2`.
+AVERAGED = re.compile(r"(?:^|[\W\d_])(?:ema|swa|avg|averaged?|polyak|shadow|lawa)(?:[\W\d_]|$)")
 # Parts of one state dict that are a second network, the average of the first.
 EMA_PARTS = frozenset(place for place in EMA_PLACES if not place.endswith(("dict", "state", "params")))
 # Beside an average and its source stand the counters of the program that took it, which are no weights.
@@ -66,6 +69,16 @@ def candidates_in(tree: Node) -> tuple[Candidate, ...]:
     return tuple(sorted(_candidates(tree), key=_rank))
 
 
+def is_average(place: str) -> bool:
+    """Whether a place in a file is called as that of an average over training: it, or what it lies in.
+
+    Example:
+        >>> is_average("state_dict_swa"), is_average("EMA.shadow"), is_average("model"), is_average("avgpool")
+        (True, True, False, False)
+    """
+    return any(part in EMA_PLACES or AVERAGED.search(part.lower()) for part in place.split("."))
+
+
 def evaluates_average(tree: Node) -> bool:
     """Whether the program that wrote the file evaluates the average: timm's train.py, Lightning's WeightAveraging."""
     entries = entries_of(tree)
@@ -91,14 +104,13 @@ def _rank(candidate: Candidate) -> tuple[bool, int, int]:
 def _candidates(tree: Node, path: str = "") -> Iterator[Candidate]:
     """mmengine, known by its `message_hub`, and Lightning's WeightAveraging write average and raw the other way."""
     entries = entries_of(tree)
-    last = path.rpartition(".")[2]
     if is_state_dict(entries):
-        ema = last in EMA_PLACES or "n_averaged" in entries
+        ema = is_average(path) or "n_averaged" in entries
         yield from _parted(_candidate(path, ema, entries))
         return
     joined = _joined(entries)
     if joined:
-        yield Candidate(path, last in EMA_PLACES, joined)
+        yield Candidate(path, is_average(path), joined)
         return
     swapped = "message_hub" in entries or _swapped_by_lightning(entries)
     for name, entry in entries.items():
@@ -122,10 +134,10 @@ def _swapped_by_lightning(entries: Mapping[str, Node]) -> bool:
 def _averages_of_callbacks(callbacks: Node, path: str) -> Iterator[Candidate]:
     """Lightning's StochasticWeightAveraging keeps its average among the states of the callbacks."""
     for name, state in entries_of(callbacks).items():
-        average = entries_of(entries_of(state).get("average_model_state"))
-        if is_state_dict(average):
-            place = f"callbacks.{name}.average_model_state"
-            yield _candidate(f"{path}.{place}" if path else place, True, average)
+        for key, entry in entries_of(state).items():
+            if is_average(key) and is_state_dict(average := entries_of(entry)):
+                place = f"callbacks.{name}.{key}"
+                yield _candidate(f"{path}.{place}" if path else place, True, average)
 
 
 def _candidate(path: str, ema: bool, entries: Mapping[str, Node]) -> Candidate:

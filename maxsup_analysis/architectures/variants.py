@@ -16,7 +16,7 @@ from maxsup_analysis.architectures.trees import Shape, leaves
 
 Shapes = Mapping[str, Shape]
 # What vision transformers are published for, the usual first.
-SIDES = (224, 384, 256, 240, 448, 336, 518, 512, 288, 392, 196)
+SIDES = (224, 384, 256, 240, 448, 336, 518, 512, 288, 392, 196, 160)
 PATCHES = (16, 32, 14, 8)
 MOST_VARIANTS_AT_ONCE = 4
 

@@ -9,6 +9,7 @@ from maxsup_analysis.datasets.derived import relabelled, subset
 from maxsup_analysis.datasets.idx import read_idx
 from maxsup_analysis.datasets.images import ImageSamples, ImageSource
 from maxsup_analysis.datasets.in_memory import LabelledImages
+from maxsup_analysis.datasets.innermost import by_innermost_folders
 from maxsup_analysis.datasets.label_noise import noisy_labels
 from maxsup_analysis.datasets.named import DATASETS, DEBIAN_FASHION_MNIST, DataSource, load
 from maxsup_analysis.datasets.samples import Fetched, Reader, Samples, Unreadable
@@ -30,6 +31,7 @@ __all__ = [
     "Reader",
     "Samples",
     "Unreadable",
+    "by_innermost_folders",
     "corrupted",
     "load",
     "long_tail",

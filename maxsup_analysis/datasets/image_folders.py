@@ -12,7 +12,7 @@ from maxsup_analysis.datasets.decoding import IMAGE_ENDINGS, begins_as_an_image,
 from maxsup_analysis.datasets.images import ImageSamples
 from maxsup_analysis.datasets.left_out import LeftOut
 from maxsup_analysis.datasets.split_folders import folders_in, is_folder, split_folder
-from maxsup_analysis.datasets.splits import meaning_of
+from maxsup_analysis.datasets.splits import require_one_class
 from maxsup_analysis.datasets.stamps import file_stamp, size_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
@@ -84,12 +84,7 @@ def image_folder(root: Path, split: str | None) -> ImageSamples:
 def _require_one_class(paths: list[str], place: str) -> None:
     if not paths:
         raise InputError(f"the class folder {place} has no images ({', '.join(IMAGE_ENDINGS)})")
-    inner = {path.split("/")[1] for path in paths if path.count("/") > 1}
-    if len({meaning for name in inner if (meaning := meaning_of(name))}) > 1:
-        raise InputError(
-            f"the folder {place} has splits in it ({clean_label(', '.join(sorted(inner)))}), not images of one class; "
-            "expected a folder for each split with the classes in it: name the one to read with --data"
-        )
+    require_one_class({path.split("/")[1] for path in paths if path.count("/") > 1}, place)
 
 
 def _images_below(folder: str, name: str, left_out: LeftOut) -> Iterator[str]:

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maxsup_analysis.datasets.decoding import IMAGE_ENDINGS
-from maxsup_analysis.datasets.splits import chosen_split, meaning_of, only_split, split_in, splits_among
+from maxsup_analysis.datasets.splits import (
+    chosen_split,
+    meaning_of,
+    only_split,
+    require_unlike,
+    split_in,
+    splits_among,
+)
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
 from maxsup_analysis.progress import say
@@ -52,7 +59,7 @@ def is_folder(entry: os.DirEntry) -> bool:
 def split_folder(root: Path, asked: str | None) -> tuple[Path, str]:
     """The folder that has the classes of a split, and what the split is called.
 
-    Splits are looked for in the folder, and in the one folder that it holds where it holds nothing else.
+    Splits and classes are looked for in the folder, and in the one folder that it holds where it holds nothing else.
     """
     place = root
     for _ in range(MOST_WRAPPINGS):
@@ -63,10 +70,24 @@ def split_folder(root: Path, asked: str | None) -> tuple[Path, str]:
             name = chosen_split(asked, present, str(place))
             return place / name, clean_label(name)
         if len(folders) != 1:
+            require_unlike(_inner(place, folders), asked, clean_label(str(place), 400))
             break
         place = place / folders[0]
     named = root.resolve().name
+    if place != root and len(folders_in(place).folders) > 1 and holds_folders(place):
+        say(f"note: the classes are in {clean_label(str(place), 400)}")
+        root = place
     return root, only_split(asked, named if meaning_of(named) else None, str(root))
+
+
+def _inner(place: Path, folders: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The folders in each folder; of the first alone where that holds images, as those of classes do."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in folders:
+        found[name] = folders_in(place / name).folders if holds_folders(place / name) else ()
+        if not found[name]:
+            break
+    return found
 
 
 def splits_in(place: Path, folders: tuple[str, ...], asked: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from maxsup_analysis.datasets.left_out import LeftOut
-from maxsup_analysis.datasets.splits import chosen_split, meaning_of, only_split, splits_among
+from maxsup_analysis.datasets.splits import chosen_split, meaning_of, only_split, require_unlike, splits_among
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,12 @@ def split_of_paths(
     parts = [PurePosixPath(path).parts[:-1] for path in paths]
     depth = shared(parts)
     above = [name for name in (parts[0][:depth] if parts else ()) if meaning_of(name)]
-    deeper: dict[str, bool] = {}
-    for one in parts:
-        if len(one) > depth:
-            deeper[one[depth]] = deeper.get(one[depth], False) or len(one) > depth + 1
-    if present := splits_among(deeper):
+    inner = _inner(parts, depth)
+    deeper = {name: bool(folders) for name, folders in inner.items()}
+    present = splits_among(deeper)
+    if asked in deeper and asked not in present and (present or deeper[str(asked)]):
+        present = (*present, str(asked))
+    if present:
         inside = {(split,) for split in present}
         name, beside = chosen_split(asked, present, place), LeftOut(place, "in no folder of a split")
         for path, one in zip(paths, parts, strict=True):
@@ -38,7 +39,17 @@ def split_of_paths(
                 beside.add(path)
         beside.say()
         return SplitPaths(name, [number for number, one in enumerate(parts) if one[depth:][:1] == (name,)])
+    require_unlike(inner, asked, place)
     return SplitPaths(only_split(asked, above[-1] if above else stated, place), range(len(paths)))
+
+
+def _inner(parts: Sequence[tuple[str, ...]], depth: int) -> dict[str, set[str]]:
+    """The folders in each folder at a depth."""
+    found: dict[str, set[str]] = {}
+    for one in parts:
+        if len(one) > depth:
+            found.setdefault(one[depth], set()).update(one[depth + 1 : depth + 2])
+    return found
 
 
 def shared(parts: Sequence[tuple[str, ...]]) -> int:

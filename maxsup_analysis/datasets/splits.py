@@ -15,14 +15,14 @@ SYNONYMS = (
 )
 WHOLE = "all"
 MOST_LISTED = 12
-_MEANING = {name: names[0] for names in SYNONYMS for name in names}
+_MEANING = {f"{name}{end}": names[0] for names in SYNONYMS for name in names for end in ("", "set")}
 
 
 def meaning_of(name: str) -> str | None:
     """`train`, `val` or `test` for any name of it, in any case; None for other names.
 
     Example:
-        >>> meaning_of("Validation"), meaning_of("trn"), meaning_of("extra")
+        >>> meaning_of("Validation"), meaning_of("trainset"), meaning_of("extra")
         ('val', 'train', None)
     """
     return _MEANING.get(name.casefold())
@@ -56,6 +56,38 @@ def splits_among(folders: Mapping[str, bool]) -> tuple[str, ...]:
     if folders and all(deep and split_in(name) for name, deep in folders.items()):
         return tuple(folders)
     return tuple(name for name in folders if name in called and folders[name])
+
+
+def require_unlike(inner: Mapping[str, Collection[str]], asked: str | None, place: str) -> None:
+    """Raise InputError where folders look like splits by names of their own: each holds the same folders, of classes.
+
+    inner: the folders in each; none of one that has images beside them. `--split all` says that they are classes.
+    """
+    first = next(iter(inner.values()), ())
+    if (
+        asked == WHOLE
+        or len(inner) < 2
+        or len(first) < 2
+        or any(set(one) != set(first) for one in inner.values())
+    ):
+        return
+    require_one_class(first, f"{place}/{clean_label(next(iter(inner)))}")
+    folders, classes = (
+        ", ".join(clean_label(name) for name in sorted(names)[:3]) for names in (inner, first)
+    )
+    raise InputError(
+        f"the folders of {place} ({folders}) hold the same folders each ({classes}), as splits do; name the one to read "
+        f"with --split, or say --split {WHOLE} where they are classes"
+    )
+
+
+def require_one_class(inner: Collection[str], place: str) -> None:
+    """Raise InputError where the folders in the folder of a class are splits: which is read would not be known."""
+    if len({meaning for name in inner if (meaning := meaning_of(name))}) > 1:
+        raise InputError(
+            f"the folder {place} has splits in it ({clean_label(', '.join(sorted(inner)))}), not images of one class; "
+            "expected a folder for each split with the classes in it: name the one to read with --data"
+        )
 
 
 def chosen_split(asked: str | None, present: Collection[str], place: str) -> str:

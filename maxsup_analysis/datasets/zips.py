@@ -20,7 +20,7 @@ from maxsup_analysis.datasets.images import ImageSamples
 from maxsup_analysis.datasets.left_out import LeftOut
 from maxsup_analysis.datasets.pieces import MOST_BYTES, image_in, piece_of
 from maxsup_analysis.datasets.split_paths import shared, split_of_paths
-from maxsup_analysis.datasets.splits import chosen_split, meaning_of, split_in
+from maxsup_analysis.datasets.splits import chosen_split, meaning_of, require_one_class, split_in
 from maxsup_analysis.datasets.stamps import file_stamps
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.labels import clean_label
@@ -208,6 +208,11 @@ def _by_folder(archive: Path, paths: list[str], asked: str | None) -> _Listing:
             "each class in it, found neither; check --data"
         )
     names = sorted({one[depth] for one in parts})
+    inner: dict[str, set[str]] = {}
+    for one in parts:
+        inner.setdefault(one[depth], set()).update(one[depth + 1 : -1][:1])
+    for name, folders in inner.items():
+        require_one_class(folders, f"{archive}: {clean_label(name)}")
     place = {name: label for label, name in enumerate(names)}
     labels = class_labels([place[one[depth]] for one in parts], str(archive))
     return _Listing(

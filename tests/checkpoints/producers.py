@@ -170,6 +170,18 @@ def timm_model_kwargs() -> Produced:
 
 
 @producer
+def timm_other_pooling_of_tokens() -> Produced:
+    """The tensors show that tokens are pooled; the file says how."""
+    return train_py("test_vit", {"gp": "max"}, global_pool="max")
+
+
+@producer
+def timm_images_of_another_size_than_the_network() -> Produced:
+    """A network that takes images of any size, and a configuration that gives it others than its positions are for."""
+    return hub(build_timm("test_vit", img_size=96))
+
+
+@producer
 def timm_squash() -> Produced:
     return train_py("test_resnet", {"crop_mode": "squash", "img_size": 64, "crop_pct": 0.9})
 

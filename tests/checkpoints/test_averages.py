@@ -136,3 +136,19 @@ def test_the_average_that_lightning_keeps_with_its_callbacks(tmp_path: Path):
     assert same(found.state_dict, plain.state_dict())
     assert any("--use-ema takes the others" in line for line in found.inspection.warnings)
     assert same(open_checkpoint(tmp_path / "swa.ckpt", use_ema=True).state_dict, average.state_dict())
+
+
+@pytest.mark.parametrize(
+    "place", ["state_dict_swa", "EMA", "shadow", "model_ema2", "ema.shadow", "swa.module"]
+)
+@pytest.mark.parametrize("alone", [True, False])
+def test_places_that_are_called_as_averages(tmp_path: Path, place: str, alone: bool):
+    plain, average = net(), averaged()
+    first, _, second = place.partition(".")
+    content = {first: {second: average.state_dict()} if second else average.state_dict()}
+    torch.save(content if alone else {"model": plain.state_dict(), **content}, tmp_path / "a.pt")
+    found = open_checkpoint(tmp_path / "a.pt")
+    assert found.inspection.weights.ema == alone
+    assert same(found.state_dict, average.state_dict() if alone else plain.state_dict())
+    assert same(open_checkpoint(tmp_path / "a.pt", use_ema=True).state_dict, average.state_dict())
+    assert alone or any("plain and averaged (EMA)" in line for line in found.inspection.warnings)

@@ -193,6 +193,12 @@ PLACES: dict[str, dict[str, object]] = {
     "state of a data module": {"ImageDataModule": {"class_to_idx": NUMBERED}},
     "twice, the same": {"classes": list(NAMES), "class_to_idx": NUMBERED},
     "args": {"args": Namespace(class_to_idx=NUMBERED)},
+    "label_map": {"label_map": NUMBERED},
+    "class_mapping": {"class_mapping": {str(k): name for k, name in BACK.items()}},
+    "target_names": {"hyper_parameters": {"target_names": list(NAMES)}},
+    "cat_to_name": {"cat_to_name": NUMBERED},
+    "idx2name": {"idx2name": BACK},
+    "class_list": {"class_list": list(NAMES)},
 }
 
 
@@ -296,3 +302,28 @@ def test_hyper_parameters_beside_sharded_weights_of_lightning(tmp_path: Path, ne
     found = inspect_checkpoint(tmp_path / "sharded.ckpt")
     assert (found.claims.format, found.claims.epoch, found.claims.classes) == ("PyTorch Lightning", 4, NAMES)
     assert found.architecture == "timm/test_resnet"
+
+
+@pytest.mark.parametrize("place", ["data", "dataset", "transform", "val_transform"])
+def test_images_that_are_stated_in_a_group_of_the_data(tmp_path: Path, place: str):
+    """What the data are called is no network; sizes and deviations are those of the images, by any usual name."""
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18(num_classes=3)
+    images = {
+        "image_size": 64,
+        "resize": 72,
+        "normalize_mean": [0.5] * 3,
+        "img_std": [0.25] * 3,
+        "name": "resnet34",
+    }
+    path = of_lightning(tmp_path, net, model={"name": "resnet18"}, **{place: images})
+    found = inspect_checkpoint(path)
+    assert found.architecture == "torchvision/resnet18" and found.unused == ()
+    made = found.preprocessing
+    assert made is not None and (made.size, made.resize, made.mean, made.std) == (
+        (3, 64, 64), 72, (0.5,) * 3, (0.25,) * 3,
+    )  # fmt: skip
+
+
+def test_names_of_classes_in_one_text_are_listed_as_not_used(tmp_path: Path, net: nn.Module):
+    assert inspect_checkpoint(of_lightning(tmp_path, net, classes="cat, ant, bee")).unused == ("classes",)

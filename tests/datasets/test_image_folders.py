@@ -96,7 +96,8 @@ def test_folders_linked_to_each_other_do_not_multiply(tmp_path: Path):
     for folder in folders:
         for other in folders:
             (folder / f"to-{other.name}").symlink_to(other)
-    assert len(open_data(str(tmp_path), None)) == 12
+    class_folders(tmp_path / "other", {"a": 1})
+    assert len(open_data(str(tmp_path), None)) == 13
 
 
 def touch(root: Path) -> None:

@@ -266,3 +266,42 @@ def test_a_data_set_in_the_folder_of_data(tmp_path: Path):
     assert len(open_data("imagenet", "val", tmp_path)) == 4
     with pytest.raises(InputError, match=r"found nothing at pets or .*/pets; check --data"):
         open_data("pets", "val", tmp_path)
+
+
+UNKNOWN = [("fold0", "fold1"), ("query", "gallery"), ("tr", "va", "te"), ("2017", "2018")]
+
+
+@pytest.mark.parametrize("names", UNKNOWN)
+@pytest.mark.parametrize("source", [folders, wrapped, zipped, zipped_deeper])
+def test_folders_that_hold_the_same_folders_are_no_classes_unasked(
+    tmp_path: Path, source: Callable[[Path, Sequence[str]], str], names: Sequence[str]
+):
+    root = source(tmp_path / "pets", names)
+    for asked in (None, "val"):
+        with pytest.raises(
+            InputError, match="hold the same folders each .*--split, or say --split all where"
+        ):
+            open_data(root, asked)
+    data = open_data(root, "all")
+    whole = ("all", sum(sizes(names).values()), tuple(sorted(names)))
+    assert (data.split, len(data), data.class_names) == whole
+    for name in names:
+        data = open_data(root, name)
+        assert (data.split, len(data), len(data.class_names)) == (name, sizes(names)[name], 2)
+
+
+def test_names_of_splits_that_end_in_set(tmp_path: Path):
+    root = folders(tmp_path / "pets", ("trainset", "valset", "Testset"))
+    assert [open_data(root, asked).split for asked in ("train", "val", "test")] == [
+        "trainset",
+        "valset",
+        "Testset",
+    ]
+
+
+def test_splits_within_the_classes_of_a_zip_are_refused(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "parts.zip", "w") as archive:
+        for number, name in enumerate(("bottle/train", "bottle/test", "cable/good")):
+            archive.writestr(f"{name}/{number}.png", encoded(pixels(number)))
+    with pytest.raises(InputError, match=r"parts.zip: bottle has splits in it \(test, train\)"):
+        open_data(str(tmp_path / "parts.zip"), "test")
