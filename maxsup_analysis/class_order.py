@@ -80,7 +80,7 @@ def in_the_order_of(data: Samples, outputs: Outputs) -> Samples:
 
 
 def _as_its_program_has_them(data: Samples, outputs: Outputs) -> Samples:
-    """With the innermost folders as classes, for a checkpoint of timm's; unless only the outermost fit its outputs."""
+    """With the innermost folders as classes for a checkpoint of timm; unless only the outermost fit its outputs."""
     inner = by_innermost_folders(data) if SORTED_BY.get(outputs.format or "") == "natural" else data
     if inner is data or len(inner.class_names) != outputs.count == len(data.class_names):
         return data

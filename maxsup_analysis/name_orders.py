@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Literal
 
 Sorting = Literal["text", "natural"]
@@ -34,7 +35,7 @@ def alike_in_order(names: Sequence[str]) -> tuple[str, str] | None:
         >>> alike_in_order(["1", "01", "2"]), alike_in_order(["a", "b"])
         (('1', '01'), None)
     """
-    pairs = zip(names, names[1:], strict=False)
+    pairs = pairwise(names)
     return next(((one, other) for one, other in pairs if _natural(one) == _natural(other)), None)
 
 

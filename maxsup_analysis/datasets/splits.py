@@ -76,8 +76,8 @@ def require_unlike(inner: Mapping[str, Collection[str]], asked: str | None, plac
         ", ".join(clean_label(name) for name in sorted(names)[:3]) for names in (inner, first)
     )
     raise InputError(
-        f"the folders of {place} ({folders}) hold the same folders each ({classes}), as splits do; name the one to read "
-        f"with --split, or say --split {WHOLE} where they are classes"
+        f"the folders of {place} ({folders}) hold the same folders each ({classes}), as splits do; name the one to "
+        f"read with --split, or say --split {WHOLE} where they are classes"
     )
 
 

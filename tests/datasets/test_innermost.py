@@ -41,7 +41,7 @@ def test_folders_that_are_not_nested_stay_what_they_are(tmp_path: Path):
 @pytest.mark.parametrize("twins", [("1", "01"), ("a", "A")])
 def test_timm_has_no_order_for_names_that_it_does_not_tell_apart(tmp_path: Path, twins: tuple[str, str]):
     root = str(class_folders(tmp_path / "data", {**dict.fromkeys(twins, 1), "b": 1}))
-    with pytest.raises(InputError, match="timm has no order for the classes .*--class-map FILE"):
+    with pytest.raises(InputError, match=r"timm has no order for the classes .*--class-map FILE"):
         in_the_order_of(open_data(root, None), Outputs(3, format=FORMATS[0]))
     (tmp_path / "map.txt").write_text("\n".join([*twins, "b"]))
     outputs = Outputs(3, file=tmp_path / "map.txt", format=FORMATS[0])

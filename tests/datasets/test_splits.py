@@ -279,7 +279,7 @@ def test_folders_that_hold_the_same_folders_are_no_classes_unasked(
     root = source(tmp_path / "pets", names)
     for asked in (None, "val"):
         with pytest.raises(
-            InputError, match="hold the same folders each .*--split, or say --split all where"
+            InputError, match=r"hold the same folders each .*--split, or say --split all where"
         ):
             open_data(root, asked)
     data = open_data(root, "all")
