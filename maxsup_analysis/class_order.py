@@ -85,8 +85,8 @@ def _as_its_program_has_them(data: Samples, outputs: Outputs) -> Samples:
     if inner is data or len(inner.class_names) != outputs.count == len(data.class_names):
         return data
     say(
-        f"note: the classes of {data.name} are its innermost folders, {clean_label(inner.class_names[0])} the first, as "
-        "timm has them"
+        f"note: the classes of {data.name} are its innermost folders, {clean_label(inner.class_names[0])} the first, "
+        "as timm has them"
     )
     return inner
 
