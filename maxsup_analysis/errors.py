@@ -50,6 +50,8 @@ def sentence_of(error: Exception) -> str | None:
         return f"{place} ({error.strerror}); make room {where}"
     if isinstance(error, ValueError) and "embedded null" in str(error):
         return "expected the name of a file, got one with a NUL byte in it; check the names that were given"
+    if isinstance(error, UnicodeEncodeError) and error.reason.startswith("surrogates"):
+        return "expected names of text, got one with bytes that are not UTF-8; rename it, or choose another output"
     if isinstance(error, OSError):
         return f"{error.filename or 'the system'}: {error.strerror or error}"
     return None

@@ -150,6 +150,13 @@ def test_a_name_that_no_file_can_have_is_one_sentence(look: Callable[[str], obje
     assert said is not None and said.startswith("expected the name of a file, got one with a NUL byte")
 
 
+def test_a_name_that_is_no_text_is_one_sentence():
+    with pytest.raises(UnicodeEncodeError) as failed:
+        "\udcff.parquet".encode()
+    said = sentence_of(failed.value)
+    assert said is not None and said.startswith("expected names of text")
+
+
 def test_other_errors_are_no_lack_of_memory():
     others = (RuntimeError("shapes"), OSError(errno.EIO, "io"), ValueError("out of range"))
     assert not any(map(is_out_of_memory, others))
