@@ -9,7 +9,7 @@ from maxsup_analysis.containers import Contents, Node, StoredTensor
 from maxsup_analysis.containers.contents import entries_of
 from maxsup_analysis.dialects import MODEL_KEYS, OWN_FORMAT, Dialect, dialect_of
 from maxsup_analysis.own_format import own_preprocessing
-from maxsup_analysis.preprocessing import Preprocessing
+from maxsup_analysis.preprocessing import Preprocessing, bounded
 from maxsup_analysis.settings import settings_of
 from maxsup_analysis.stated import Stated, presentable
 from maxsup_analysis.stated_loss import StatedLoss, loss_of
@@ -83,8 +83,10 @@ class Claims:
     ) -> Preprocessing | None:
         """How images are to be prepared: as the file says, else as the architecture's published weights take them."""
         if self.own is not None:
-            return own_preprocessing(self.own)
-        return self.dialect.images(Stated(self.settings, self.file), known, arguments)
+            found = own_preprocessing(self.own)
+        else:
+            found = self.dialect.images(Stated(self.settings, self.file), known, arguments)
+        return None if found is None else bounded(found)
 
 
 def claims_of(contents: Contents, file: str = "the file") -> Claims:

@@ -24,7 +24,7 @@ from maxsup_analysis.feature_store.reuse import reusable
 from maxsup_analysis.forward import ForwardPass, Precision
 from maxsup_analysis.ingredients import content_key
 from maxsup_analysis.labels import clean_file_name, clean_label
-from maxsup_analysis.loading import Loader
+from maxsup_analysis.loading import Loader, images_at_once
 from maxsup_analysis.progress import Meter, duration, say
 from maxsup_analysis.provenance import other_versions, provenance_of
 from maxsup_analysis.ranks import Ranks, ranks_of
@@ -93,7 +93,8 @@ class Prepared:
 
     def extractor(self, forward: ForwardPass, how: Extraction) -> Extractor:
         """What turns these samples into shards."""
-        batch = how.batch_size or forward.largest_batch()
+        most = images_at_once(self.classifier.preprocessing.size)
+        batch = min(how.batch_size, most) if how.batch_size else forward.largest_batch()
         pinned = self.device.type == "cuda"
         loader = Loader(
             self.data.reader(self.classifier.preprocessing), workers_for(self.data, how.workers), pinned

@@ -23,7 +23,11 @@ AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 # How far head(features) may be from logits that were computed with 8 or 11 bits.
 ROUNDED_TOLERANCE = {"bf16": 3e-2, "fp16": 4e-3, "tf32": 4e-3}
 LARGEST_BATCH = 4096
+# Blank images that tell how large the outputs are.
+SIZED = 2
 CPU_BATCH = 64
+# Numbers that one layer makes of a part of a batch on a CPU: 256 MB, of which a network holds a few at a time.
+CPU_NUMBERS = 1 << 26
 # In this variable cuBLAS looks for how it may be made deterministic, once, when CUDA starts.
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -75,7 +79,11 @@ class ForwardPass:
         self.open.enter_context(numerics(self.precision))
         forward = torch.compile(module) if self.precision.compile else None
         self.tap = self.open.enter_context(self.classifier.tap(forward))
-        self.D, self.K = self._sizes()
+        # Compiled layers are not heard; a GPU says itself when its memory is full, a machine may end the process.
+        bounded = self.device.type == "cpu" and forward is None
+        with _widest(module if bounded else torch.nn.Identity()) as widest:
+            self.D, self.K = self._sizes()
+        self.limit = min(self.limit, max(1, CPU_NUMBERS * SIZED // max(widest)))
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -115,8 +123,8 @@ class ForwardPass:
         return size
 
     def _sizes(self) -> tuple[int, int]:
-        """The numbers of features and of logits, from a forward pass of two blank images."""
-        outputs = self._attempt(self._blank(2))
+        """The numbers of features and of logits, from a forward pass of blank images."""
+        outputs = self._attempt(self._blank(SIZED))
         if outputs is None:
             raise InputError(
                 f"{self.device} has too little memory for this model; choose another with --device"
@@ -180,6 +188,23 @@ class _Copied:
         if self.event is not None:
             self.event.synchronize()
         return _one(self.features), _one(self.logits)
+
+
+@contextmanager
+def _widest(module: torch.nn.Module) -> Iterator[list[int]]:
+    """How many numbers each layer makes, as long as it lasts."""
+    numbers = [1]
+
+    def hear(layer: torch.nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            numbers.append(output.numel())
+
+    hooks = [layer.register_forward_hook(hear) for layer in module.modules()]
+    try:
+        yield numbers
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def require_identity(

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -29,6 +30,8 @@ SHARED_MEMORY = "/dev/shm"
 IN_HAND = 2
 # Seconds after which a batch does not come any more.
 PATIENCE = 50
+# Numbers of a batch of images, whatever their size: those of 256 images of 3 x 256 x 256.
+MOST_IN_A_BATCH = 256 * 3 * 256 * 256
 # A process that was spawned, such as one of a study, would spawn its own too: 4 s each, for importing torch.
 START = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
 
@@ -122,6 +125,16 @@ class Loader:
         self.workers //= 2
         cause = "died, as when memory runs out" if died else f"was silent for {PATIENCE} s"
         say(f"warning: a process that decodes images {cause}; going on with {self.workers or 'none'}")
+
+
+def images_at_once(size: tuple[int, int, int]) -> int:
+    """The most images of a size in a batch: large ones would fill the memory, and are as fast in smaller batches.
+
+    Example:
+        >>> images_at_once((3, 224, 224)), images_at_once((3, 1024, 1024))
+        (334, 16)
+    """
+    return max(1, MOST_IN_A_BATCH // prod(size))
 
 
 @contextmanager

@@ -18,8 +18,9 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CONVENTIONS = (
     "torchvision", "torchvision on tensors", "timm border", "timm keep ratio", "transformers",
 )  # fmt: skip
-# Beyond what any image classifier is published for; larger ones would fill the memory.
-MOST_SIDE = 4096
+# What a file may state: sides to which an image is resized, and pixels and numbers of one that the model sees. No
+# published classifier takes more than 3 x 1024 x 1024. Larger ones would fill the memory, and are the user's to say.
+MOST_SIDE, MOST_PIXELS, MOST_NUMBERS = 4096, 1 << 20, 1 << 22
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -203,6 +204,26 @@ def preprocessing_of(plain: Mapping[str, object]) -> Preprocessing:
         )
     except (KeyError, TypeError, ValueError, OverflowError) as reason:
         raise InputError(f"preprocessing is described incompletely ({reason})") from None
+
+
+def bounded(stated: Preprocessing) -> Preprocessing:
+    """What a file states; InputError where its images are larger than a file may make them.
+
+    Example:
+        >>> bounded(Preprocessing((1, 4096, 4096), (0.5,), (0.5,)))
+        Traceback (most recent call last):
+        maxsup_analysis.errors.InputError: it has images of 1 x 4096 x 4096, over 1,048,576 pixels; give --image-size
+    """
+    channels, height, width = stated.size
+    if height * width > MOST_PIXELS or channels * height * width > MOST_NUMBERS:
+        raise InputError(
+            f"it has images of {channels} x {height} x {width}, over {MOST_PIXELS:,} pixels; give --image-size"
+        )
+    if max(stated._resized_to) > MOST_SIDE:
+        raise InputError(
+            f"it resizes images to {max(stated._resized_to):,}, expected sides up to {MOST_SIDE:,}; give --image-size"
+        )
+    return stated
 
 
 def _require_sides(sides: list[object]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from maxsup_analysis.errors import InputError
-from maxsup_analysis.preprocessing import IMAGENET_MEAN, IMAGENET_STD, MOST_SIDE, Preprocessing
+from maxsup_analysis.preprocessing import IMAGENET_MEAN, IMAGENET_STD, MOST_SIDE, Preprocessing, bounded
 from maxsup_analysis.stated import Stated
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -154,7 +154,7 @@ def stated_images(said: Stated[object], kind: str | None, channels: int) -> Stat
         for name in REFUSED:
             if not fields.fields.get(name, NOTHING).is_nothing:
                 raise fields.fields[name].refused(f"which is not done here; {ADVICE}")
-        return StatedImages(_placed(fields, processor, colours), None, unused)
+        return StatedImages(bounded(_placed(fields, processor, colours)), None, unused)
     except InputError as refusal:
         return StatedImages(colours, str(refusal), unused)
 

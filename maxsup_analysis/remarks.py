@@ -6,7 +6,7 @@ from maxsup_analysis.architectures.known import KnownArchitecture
 from maxsup_analysis.claims import Claims
 from maxsup_analysis.dialects import LONG_TAILED, SHOWN_BY_TENSORS
 from maxsup_analysis.labels import clean_label
-from maxsup_analysis.stated import Stated
+from maxsup_analysis.stated import Stated, shown
 
 CLASS_COUNTS = tuple(name for name in SHOWN_BY_TENSORS if "class" in name.lower())
 
@@ -83,7 +83,7 @@ def _contradictions(claims: Claims, rows: int | None) -> Iterator[str]:
             and value not in (rows, 0)
             and not isinstance(value, bool)
         ):
-            yield f"it states {name} {value}, but its head has {rows:,} rows, which are used"
+            yield f"it states {name} {shown(value)}, but its head has {rows:,} rows, which are used"
 
 
 def _test_size(claims: Claims) -> Iterator[str]:

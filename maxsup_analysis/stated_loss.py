@@ -22,6 +22,8 @@ LSCE_SMOOTHING = 0.1
 # Names that only the authors' models.py registers.
 AUTHORS_MODELS = ("our_patch16_224",)
 FFCV_DEFAULT = 0.1
+# Of a loss; what a file states beyond it, or as NaN, is none.
+MOST_STRENGTH = 1e6
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,17 @@ def _group(node: Node) -> dict[str, Node]:
 
 def _strength(settings: Mapping[str, Node]) -> float | None:
     for name in SMOOTHINGS:
-        value = settings.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+        strength = _number(settings.get(name))
+        if strength is not None:
+            return strength
     return None
+
+
+def _number(value: Node) -> float | None:
+    """A number that a strength may be; None for anything else, such as whole numbers that no float holds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < MOST_STRENGTH:
+        return None
+    return float(value)
 
 
 def _named(settings: Mapping[str, Node]) -> str | None:
@@ -126,7 +135,7 @@ def _says_maxsup(settings: Mapping[str, Node]) -> bool:
 
 def _maxsup(settings: Mapping[str, Node]) -> dict[str, object]:
     """MaxSup with its strength in the first and the last epoch: as stated, else as in the authors' programs."""
-    begin, end = (settings.get(f"loss.{name}") for name in ("begin_lambda", "end_lambda"))
-    told = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (begin, end))
-    first, last = (begin, end) if told else (MAXSUP_BEGIN, MAXSUP_END)
-    return {"loss": "maxsup", "alpha": float(first), "alpha_end": float(last)}  # type: ignore[arg-type]
+    begin, end = (_number(settings.get(f"loss.{name}")) for name in ("begin_lambda", "end_lambda"))
+    if begin is None or end is None:
+        begin, end = MAXSUP_BEGIN, MAXSUP_END
+    return {"loss": "maxsup", "alpha": begin, "alpha_end": end}

@@ -15,7 +15,7 @@ from maxsup_analysis.devices import device_of
 from maxsup_analysis.errors import InputError
 from maxsup_analysis.features import workers_for
 from maxsup_analysis.influence import Samples as SampleSet
-from maxsup_analysis.loading import Loader
+from maxsup_analysis.loading import Loader, images_at_once
 from maxsup_analysis.probe import STRENGTHS, Labelled, Probe, probe
 from maxsup_analysis.progress import say, track
 
@@ -84,9 +84,8 @@ def _features(classifier: Classifier, samples: Samples, target: Transfer, device
 
 def _images(classifier: Classifier, samples: Samples, target: Transfer) -> Iterator[Tensor]:
     reader = _resizable(samples, classifier).reader(_with_resize(classifier))
-    order: Sequence[Sequence[int]] = [
-        part.tolist() for part in torch.arange(len(samples)).split(target.batch_size)
-    ]
+    batch = min(target.batch_size, images_at_once(classifier.preprocessing.size))
+    order: Sequence[Sequence[int]] = [part.tolist() for part in torch.arange(len(samples)).split(batch)]
     for fetched in Loader(reader, workers_for(samples, target.workers)).batches(order):
         if fetched.unreadable:
             raise InputError(f"{fetched.unreadable[0]}; a probe needs every image: mend or remove it")

@@ -6,6 +6,7 @@ a fork of a process that has the libraries.
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from tests.checkpoints.trusting import ROOT
 
 WORKERS = 2
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 # What no command has a use for, by the name of Python's audit event.
 FORBIDDEN = (
     "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn", "os.startfile", "socket.connect",
@@ -23,16 +24,24 @@ FORBIDDEN = (
     "pickle.find_class", "builtins.input", "code.__new__", "marshal.load",
 )  # fmt: skip
 
+# What no command may look into, where it is called trap: nor the terminal.
+READING = ("open", "os.listdir", "os.scandir", "os.chdir", "os.rename", "os.remove", "shutil.copyfile")
+
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a command. offences: audit events that must not be."""
+    """What came of a command.
+
+    offences: audit events that must not be. seconds: of the processor. megabytes: what it took more than before.
+    """
 
     command: list[str]
     code: int
     out: str
     err: str
     offences: list[str]
+    seconds: float = 0.0
+    megabytes: float = 0.0
 
 
 class Guard:
@@ -49,7 +58,9 @@ class Guard:
             "trap_file",
             "hubconf",
         )
-        read = event == "open" and "trap" in str(arguments[0]).rpartition("/")[2]
+        read = event in READING and str(arguments[0]).rstrip("/").rpartition("/")[2].startswith(
+            ("trap", "tty")
+        )
         spawned = event == "subprocess.Popen" and not sandbox
         if (event.startswith(FORBIDDEN) and event != "marshal.loads") or spawned or named or read:
             self.offences.append(f"{event} {str(arguments)[:200]}")
@@ -67,7 +78,7 @@ def run(command: Sequence[str], folder: str, sink: int) -> None:
         os.dup2(number, place)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
-    code, guard = 0, Guard()
+    code, guard, began, held = 0, Guard(), _processor_seconds(), _most_kilobytes()
     try:
         cli.main()
     except SystemExit as left:
@@ -78,7 +89,17 @@ def run(command: Sequence[str], folder: str, sink: int) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     out, err = (os.pread(number, 1 << 20, 0).decode("utf-8", "replace") for number in outputs)
-    os.write(sink, json.dumps(asdict(Ran(list(command), code, out, err, guard.offences))).encode())
+    cost = (_processor_seconds() - began, (_most_kilobytes() - held) / 1000)
+    os.write(sink, json.dumps(asdict(Ran(list(command), code, out, err, guard.offences, *cost))).encode())
+
+
+def _processor_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+def _most_kilobytes() -> int:
+    """The most memory at a time, of this process or of one that it started."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def main() -> None:
