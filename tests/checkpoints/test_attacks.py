@@ -21,7 +21,9 @@ SHARE: Mapping[str, int] = {
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Attack, Ran]]:
     home = tmp_path_factory.mktemp("attacks")
-    armed = [one for family in ALL for one in laid(home, family, 1, SHARE[family])]
+    every = (one for family in ALL for one in laid(home, family, 1, SHARE[family]))
+    # A report of what is sound takes as long as all of the rest; `test_naming.py` has reports.
+    armed = [one for one in every if one.command[0] != "report"]
     return list(zip(armed, ran([(list(one.command), str(one.folder)) for one in armed]), strict=True))
 
 
