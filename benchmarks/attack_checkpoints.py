@@ -28,7 +28,9 @@ def met(armed: list[Attack]) -> Iterator[tuple[Attack, Ran]]:
     """What comes of each, in their order."""
     for start in range(0, len(armed), CHUNK):
         part = armed[start : start + CHUNK]
-        yield from zip(part, ran([(list(one.command), str(one.folder)) for one in part]), strict=True)
+        yield from zip(
+            part, ran([(list(one.command), str(one.folder)) for one in part], workers=2), strict=True
+        )
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 
 from tests.checkpoints.trusting import ROOT
 
-WORKERS = 2
 PATIENCE_SECONDS = 240
 # What no command has a use for, by the name of Python's audit event.
 FORBIDDEN = (
@@ -127,8 +126,8 @@ def main() -> None:
         print(answer or json.dumps(asdict(Ran(command, 1000 + status, "", "died or hung", []))), flush=True)
 
 
-def ran(commands: Sequence[tuple[list[str], str]]) -> list[Ran]:
-    """What comes of command lines, each in its folder; two processes share the work."""
+def ran(commands: Sequence[tuple[list[str], str]], workers: int = 1) -> list[Ran]:
+    """What comes of command lines, each in its folder; so many processes share the work, each of which imports all."""
 
     def worker(share: Sequence[tuple[list[str], str]]) -> list[Ran]:
         done = subprocess.run(
@@ -137,9 +136,9 @@ def ran(commands: Sequence[tuple[list[str], str]]) -> list[Ran]:
         )  # fmt: skip
         return [Ran(**json.loads(line)) for line in done.stdout.splitlines()]
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        shares = list(pool.map(worker, [commands[start::WORKERS] for start in range(WORKERS)]))
-    return [shares[place % WORKERS][place // WORKERS] for place in range(len(commands))]
+    with ThreadPoolExecutor(workers) as pool:
+        shares = list(pool.map(worker, [commands[start::workers] for start in range(workers)]))
+    return [shares[place % workers][place // workers] for place in range(len(commands))]
 
 
 if __name__ == "__main__":

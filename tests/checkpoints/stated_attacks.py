@@ -17,13 +17,13 @@ import timm
 import torch
 from torch import Tensor
 
-from tests.checkpoints.naming import PREPROCESSING, own, weights
+from tests.checkpoints.naming import PREPROCESSING, Named, own, weights
 from tests.checkpoints.transformers_attacks import AUTO, SIZES, Entries, Write, transformers_attacks
 
 # HUGE is more than a float holds, BIG more than Python writes out.
 NAN, HUGE, BIG, DEEP = float("nan"), 10**400, 10**5000, 10**9
 LONG = "x" * 1_000_000
-SMALL = ("small_cnn", {"channels": 1, "classes": 10})
+SMALL: Named = ("small_cnn", {"channels": 1, "classes": 10})
 # Names of code, of files and of addresses.
 NAMES = (
     "os:system", "os.system", "trapmodule:factory", "trapmodule.factory", "trap_file.py:factory",

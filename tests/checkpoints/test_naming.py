@@ -27,13 +27,13 @@ OTHERS = [name for name in COMMANDS if not name.startswith("inspect")]
 
 
 def cells() -> list[tuple[str, str, str]]:
-    """Carrier, payload, command: of this package's format `inspect` and four others each, of the rest one each."""
+    """Carrier, payload, command: of this package's format `inspect` and two others each, of the rest one each."""
     found = []
     for row, carrier in enumerate(CARRIERS):
         for column, payload in enumerate(PAYLOADS):
             place = row + column
             if carrier == "own":
-                some = [list(COMMANDS)[place % 2], *(OTHERS * 2)[place % len(OTHERS) :][:4]]
+                some = [list(COMMANDS)[place % 2], *(OTHERS * 2)[2 * place % len(OTHERS) :][:2]]
             else:
                 some = [list(COMMANDS)[place % len(COMMANDS)]]
             found += [(carrier, payload, command) for command in some]
