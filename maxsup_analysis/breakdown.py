@@ -18,6 +18,7 @@ from maxsup_analysis.errors import Undefined
 from maxsup_analysis.metrics.spectrum import effective_rank_within
 from maxsup_analysis.representation import Representation
 from maxsup_analysis.rows import Rows
+from maxsup_analysis.sampling import NORMAL_95, direction_factors, spread_factors
 from maxsup_analysis.surroundings import undisturbed
 from maxsup_analysis.table import Table
 from maxsup_analysis.ties import first_largest, tied_groups
@@ -75,7 +76,8 @@ def by_class(representation: Representation) -> Breakdown:
     covariance of the first 512. accuracy; ece: in 15 bins, biased upwards where samples are few; confidence: of
     the top-1 class at temperature 1. logit_regularisation, logit_error_amplification: the halves of label
     smoothing over alpha, which add up to z_gt - mean z; logit_maxsup_penalty: z_max - mean z.
-    Columns that end in _error: the standard error of samples drawn from the class.
+    Columns that end in _error: the standard error of samples drawn from the class; of accuracy half of Wilson's 95 %
+    interval over 1.96, which is not 0 where all are right.
     """
     K, occupied = len(representation.class_names), representation.occupied
     summed = partial(class_columns, representation=representation.summary, classes=K)
@@ -145,19 +147,20 @@ def _class_frame(representation: Representation, sums: ClassColumns) -> pd.DataF
     samples, errors = _named_columns(sums.samples.means), _named_columns(sums.samples.errors)
     d_within = torch.where(directed > 0, sums.directions.means[:, 0], torch.nan)
     nearest, cdnv = _neighbours(representation, names, samples["variance"])
+    factors = direction_factors(directed, d_within * directed)
     frame = pd.DataFrame({
         "class": names,
         "n": n.long().numpy(),
         "d_within": d_within.numpy(),
-        "d_within_error": _of_three(sums.directions.errors[:, 0], directed).numpy(),
+        "d_within_error": (factors * _of_three(sums.directions.errors[:, 0], directed)).numpy(),
         "d_within_unbiased": torch.where(directed > 1, d_within * directed / (directed - 1), torch.nan).numpy(),
         "variance": samples["variance"].numpy(),
-        "variance_error": _of_three(errors["variance"], n).numpy(),
+        "variance_error": (spread_factors(n) * _of_three(errors["variance"], n)).numpy(),
         "nearest": nearest,
         "cdnv": cdnv.numpy(),
         "effective_rank": _effective_ranks(representation).numpy(),
         "accuracy": samples["accuracy"].numpy(),
-        "accuracy_error": errors["accuracy"].numpy(),
+        "accuracy_error": _wilson_errors(samples["accuracy"], n).numpy(),
         "ece": (sums.gaps.abs().sum(1) / n).numpy(),
         **{name: samples[name].numpy() for name in OF_LOGITS if name != "accuracy"},
     })  # fmt: skip
@@ -168,6 +171,13 @@ def _class_frame(representation: Representation, sums: ClassColumns) -> pd.DataF
 def _of_three(errors: Float64[Tensor, " M"], counts: Float64[Tensor, " M"]) -> Float64[Tensor, " M"]:
     """Standard errors of mean squared distances from a mean: two samples are equally far from theirs, always."""
     return torch.where(counts > 2, errors, torch.nan)
+
+
+def _wilson_errors(shares: Float64[Tensor, " M"], counts: Float64[Tensor, " M"]) -> Float64[Tensor, " M"]:
+    """Half of Wilson's 95 % interval in standard errors: not 0 where all samples of a class are right, or wrong."""
+    n, z = counts.clamp(min=1), NORMAL_95
+    errors = (shares * (1 - shares) / n + z**2 / (4 * n**2)).sqrt() / (1 + z**2 / n)
+    return torch.where(counts > 1, errors, torch.nan)
 
 
 def _named_columns(columns: Float64[Tensor, "M C"]) -> dict[str, Tensor]:

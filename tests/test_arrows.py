@@ -58,8 +58,8 @@ ARROWS = {
         "logit_checks": "representation rows",
         "measurements": "array_rows errors estimates given influence logit_checks metrics "
         "representation rows surroundings",
-        "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows surroundings table "
-        "tile ties",
+        "breakdown": "class_columns class_rows class_spectrum errors metrics representation rows sampling surroundings "
+        "table tile ties",
         "contrasts": "estimates influence sampling surroundings",
         "effects": "contrasts errors estimates influence",
         "comparison": "contrasts errors labels measurements metrics sampling surroundings",

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import confusion_matrix, pairwise_distances
 
 from maxsup_analysis import breakdown
@@ -101,6 +102,18 @@ def effective_rank(part: np.ndarray) -> float:
     return math.exp(-sum(p * math.log(p) for p in shares))
 
 
+def wilson_error(hits: list[float]) -> float:
+    found = stats.binomtest(round(sum(hits)), len(hits)).proportion_ci(0.95, method="wilson")
+    return (found.high - found.low) / 2 / stats.norm.ppf(0.975)
+
+
+def of_directions(n: int, d_within: float) -> float:
+    """What the noise of the mean of n directions adds: see `direction_factors`, tested by draws of its own."""
+    share = min(d_within * n / (n - 1), 1) ** 2
+    linear = (n - 1) * (1 - share)
+    return math.sqrt((n - 1) / (n - 2) * (1 + linear) / (1 + linear + share))
+
+
 def class_row(data: Cloud, k: int) -> dict[str, object]:
     parts = {j: data.features[data.labels == j] for j in set(data.labels.tolist())}
     means = {j: sum(part) / len(part) for j, part in parts.items()}
@@ -118,15 +131,16 @@ def class_row(data: Cloud, k: int) -> dict[str, object]:
         "class": str(k),
         "n": len(part),
         "d_within": d_within,
-        "d_within_error": error(influences),
+        "d_within_error": error(influences) * of_directions(len(part), d_within),
         "d_within_unbiased": mean(value for (i, j), value in pairs.items() if i != j),
         "variance": variances[k],
-        "variance_error": error(square(h - means[k]) for h in part),
+        "variance_error": error(square(h - means[k]) for h in part)
+        * math.sqrt((len(part) - 1) / (len(part) - 2)),
         "nearest": str(nearest),
         "cdnv": (variances[k] + variances[nearest]) / 2 / square(means[k] - means[nearest]),
         "effective_rank": effective_rank(part),
         "accuracy": mean(one["accuracy"] for one in samples),
-        "accuracy_error": error(one["accuracy"] for one in samples),
+        "accuracy_error": wilson_error([one["accuracy"] for one in samples]),
         "ece": calibration_error(samples),
         **{name: mean(one[name] for one in samples) for name in samples[0] if name != "accuracy"},
     }
@@ -411,3 +425,10 @@ def test_a_breakdown_that_does_not_exist_names_those_that_do():
     ):
         BREAKDOWNS["clas"]
     assert all(isinstance(BREAKDOWNS[by](represented(CLOUDS["balanced"])), Breakdown) for by in BREAKDOWNS)
+
+
+def test_where_all_of_a_class_are_right_the_error_of_its_accuracy_is_not_zero():
+    data = CLOUDS["balanced"]
+    logits = 9.0 * np.eye(int(data.labels.max()) + 1)[data.labels]
+    frame = by_class(represent_arrays(data.features, data.labels, logits)).frame
+    assert (frame["accuracy"] == 1).all() and (frame["accuracy_error"] > 0).all()
