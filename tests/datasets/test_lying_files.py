@@ -5,7 +5,6 @@ import json
 import os
 import random
 import struct
-import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -21,8 +20,6 @@ from maxsup_analysis.errors import InputError
 from maxsup_analysis.preprocessing import Preprocessing
 from tests.datasets.photographs import SMALL, class_folders, encoded, flat_png, pixels
 from tests.datasets.test_tars import write_tar
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 PNG = encoded(pixels(1))
 MOST_MEMORY = 300_000_000
@@ -133,7 +130,7 @@ def test_images_with_fewer_bytes_than_any_photograph(tmp_path: Path, sides: tupl
 @pytest.mark.parametrize("resize", [None, 10])
 @pytest.mark.parametrize("sides", [(1, 80_000_000), (80_000_000, 1), (1, 900_000)])
 def test_the_narrowest_images(tmp_path: Path, sides: tuple[int, int], resize: int | None):
-    from fuzz_data import flat_png as of_sides  # type: ignore[import-not-found]
+    from benchmarks.fuzz_data import flat_png as of_sides
 
     (tmp_path / "class").mkdir()
     (tmp_path / "class" / "0.png").write_bytes(of_sides(*sides))
@@ -275,7 +272,7 @@ def test_names_that_are_no_text(tmp_path: Path):
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "zipped", "arrays", "idx", "hugging_face"])
 def test_some_rounds_of_the_fuzzer(kind: str):
-    import fuzz_data  # type: ignore[import-not-found]
+    from benchmarks import fuzz_data
 
     make = getattr(fuzz_data, kind)
     ends = [fuzz_data.one(make, random.Random(seed).randrange(10**6)) for seed in range(12)]
