@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from maxsup_analysis.errors import NO_ROOM, InputError
@@ -121,11 +121,13 @@ def _sibling(path: Path) -> Iterator[Path]:
     """A folder beside a path, on the same disk. A disk that is full is an InputError that names the path."""
     if not path.name:
         raise InputError(f"expected an output with a name, got {path}; {ELSEWHERE}")
-    with refusing_to_write(path.parent, ELSEWHERE):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftover_folders(path.parent)
-    with _naming(path), temporary_folder(path.parent) as folder:
-        yield folder
+    with ExitStack() as until_done:
+        with refusing_to_write(path.parent, ELSEWHERE), _naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftover_folders(path.parent)
+            folder = until_done.enter_context(temporary_folder(path.parent))
+        with _naming(path):
+            yield folder
 
 
 @contextmanager

@@ -63,10 +63,11 @@ def test_numbers_that_a_store_cannot_hold_are_refused(tmp_path: Path):
 
 
 def test_logits_alone_are_measured_and_compared(tmp_path: Path):
-    one = saved(tmp_path, "one", labels=Y, logits=Z)
-    two = saved(tmp_path, "two", labels=Y, logits=Z + np.random.default_rng(0).normal(size=Z.shape))
+    x, y, z = (np.concatenate([array] * 3) for array in (X, Y, Z))
+    one = saved(tmp_path, "one", labels=y, logits=z)
+    two = saved(tmp_path, "two", labels=y, logits=z + np.random.default_rng(0).normal(size=z.shape))
     alone = measure_source(open_source(one))
-    whole = measure_source(open_source(saved(tmp_path, features=X, labels=Y, logits=Z)))
+    whole = measure_source(open_source(saved(tmp_path, features=x, labels=y, logits=z)))
     assert alone["accuracy"].value == whole["accuracy"].value
     assert alone["nll"].value == pytest.approx(whole["nll"].value, rel=1e-12)
     assert math.isnan(alone["d_within"].value)

@@ -325,10 +325,15 @@ def test_a_report_of_one_run_and_a_figure(run, trained: Path, tmp_path: Path):
 
 
 def test_the_figure_of_metrics_has_all_runs_whichever_is_first(run, trained: Path, tmp_path: Path):
+    from maxsup_analysis.features import Extraction, extract_features
+    from maxsup_analysis.training import TrainingPlan, train
+
+    train(TrainingPlan(loss="ce", seed=1, epochs=2, train_samples=300), tmp_path / "1.pt")
     ce, ls = trained / "ce.features", trained / "ls.features"
-    for name, (first, second) in {"one": (ce, ls), "other": (ls, ce)}.items():
+    again = extract_features(tmp_path / "1.pt", None, Extraction()).path
+    for name, (first, second) in {"one": (ce, again), "other": (again, ce)}.items():
         code, _, _ = run(
-            "figure", "metrics", f"A={first},{second}", f"B={ce}", "-o", tmp_path / f"{name}.svg"
+            "figure", "metrics", f"A={first},{second}", f"B={ls}", "-o", tmp_path / f"{name}.svg"
         )
         assert code == 0
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "other.svg").read_bytes()
