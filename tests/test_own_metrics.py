@@ -11,7 +11,7 @@ import pytest
 from tests.clouds import cloud
 
 PAGE = Path(__file__).parents[1] / "docs" / "your-own-metrics.md"
-DATA = cloud(4, 6, [20] * 4)
+DATA = cloud(4, 6, [30] * 4)
 
 
 def example() -> str:
@@ -95,7 +95,7 @@ def test_the_example_is_compared_listed_and_reported(folder: Path):
         ),
         (
             own("mean_metric", "return seen.features"),
-            "expected a tensor of a number a sample from the metric mine, got shape (80, 6)",
+            "expected a tensor of a number a sample from the metric mine, got shape (120, 6)",
         ),
         (
             own("total_metric", "return seen.features", first="lambda totals: totals"),
@@ -133,10 +133,12 @@ def test_a_mean_in_a_unit_of_ones_own(folder: Path):
     assert done.returncode == 0, done.stderr
     # The mean over the sum of the same numbers is 1/N, whatever the weights of samples.
     found = json.loads(done.stdout)["metrics"]["mine"]
-    assert found["value"] == pytest.approx(1 / 80) and found["standard_error"] < 1e-15
+    assert found["value"] == pytest.approx(1 / 120)
+    # But for the factor of small classes, which the error of a spread has and that of a mean has not.
+    assert found["standard_error"] < 1e-3 * found["value"]
 
 
-def test_a_number_of_eigenvalues_of_a_class_is_a_metric_that_does_not_vary(folder: Path):
+def test_a_number_of_eigenvalues_of_a_class_is_a_metric_without_a_known_error(folder: Path):
     body = "return (seen > 1).double().sum()"
     (folder / "counted.py").write_text(own("class_metric", body, first="'second moment'"))
     done = analyze(folder, "measure", "a.npz", "--metrics-from", "counted.py", "--json")
@@ -144,4 +146,6 @@ def test_a_number_of_eigenvalues_of_a_class_is_a_metric_that_does_not_vary(folde
     found = json.loads(done.stdout)["metrics"]["mine"]
     groups = [DATA.features[DATA.labels == k] for k in range(4)]
     numbers = [(np.linalg.svd(group, compute_uv=False) ** 2 / len(group) > 1).sum() for group in groups]
-    assert found == {"value": np.mean(numbers), "standard_error": 0, "reason": None}
+    assert found["value"] == np.mean(numbers)
+    # Counts are flat between their steps: how they vary is not known from slopes.
+    assert found["standard_error"] is None and "no sample differs" in found["reason"]
