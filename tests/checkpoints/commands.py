@@ -109,7 +109,10 @@ def main() -> None:
     from maxsup_analysis import cli, features, reporting, transfer  # noqa: F401
     from maxsup_analysis.architectures.known import index
 
-    index().architectures, index().head_spellings
+    # Read once, not in each fork.
+    known = index()
+    assert known.architectures
+    assert known.head_spellings
     for command, folder in json.load(sys.stdin):
         source, sink = os.pipe()
         child = os.fork()
