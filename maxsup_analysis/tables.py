@@ -52,7 +52,7 @@ def breakdown_table(found: Breakdown) -> Table:
 def comparison_table(compared: Comparison) -> Table:
     """One row a metric; a column for each name, with the verdict against the baseline."""
     table = Table(
-        title=f"value with its 95 % interval; against {plain_text(compared.baseline)}",
+        title=f"value, and how far its 95 % interval reaches; against {plain_text(compared.baseline)}",
         title_justify="left",
     )
     table.add_column("metric", overflow="fold")

@@ -16,7 +16,7 @@ from maxsup_analysis.report.document import (
 )
 
 READING = (
-    "A value is followed by half of its 95 % interval. Intervals are for each row alone: of twenty differences "
+    "A value is followed by how far its 95 % interval reaches. Intervals are for each row alone: of twenty differences "
     "that are truly zero, one is expected to look like one. Towards collapse and away from it are directions, "
     "not judgements."
 )

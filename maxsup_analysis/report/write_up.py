@@ -152,7 +152,7 @@ def _levels_table(compared: Comparison) -> Table:
     rows = by_family(
         compared.levels, lambda metric: [plus_minus(level) for level in compared.levels[metric].values()]
     )
-    return Table("Values, each with half of its 95 % interval.", columns, rows)
+    return Table("Values, each with how far its 95 % interval reaches.", columns, rows)
 
 
 def _differences_table(compared: Comparison) -> Table:

@@ -10,7 +10,7 @@ from maxsup_analysis.tables import plain_text
 
 def study_table(results: Results) -> Table:
     """Headline metrics of each part: one row a metric, a column for each combination of levels."""
-    table = Table(title="mean over seeds with its 95 % interval", title_justify="left")
+    table = Table(title="mean over seeds, and how far its 95 % interval reaches", title_justify="left")
     combinations = list(
         dict.fromkeys(levels for design in results.designs.values() for levels in design.combinations)
     )

@@ -143,7 +143,7 @@ def _means(results: Results, part: str) -> Table:
     design = results.designs[part]
     combinations = [dict(combination) for combination in design.combinations]
     names = [combination_name(levels, design.factors) for levels in combinations]
-    caption = "Means over seeds, each with half of its 95 % interval."
+    caption = "Means over seeds, each with how far its 95 % interval reaches."
     if len(names) <= MOST_COLUMNS:
         rows = by_family(
             results.metrics(part), lambda metric: [_mean(design, metric, levels) for levels in combinations]
