@@ -1,6 +1,7 @@
 """Tests for the documents: what they say is what the program does."""
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from maxsup_analysis.metrics import METRICS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+# A value with half of its interval, or with both sides of it, and what that says.
+SHOWN = re.compile(r"([\d.]+) (?:± |\(−)([\d.]+)(?:, \+([\d.]+)\))?(?:, (.*))?")
 COMMANDS = ("train", "features", "measure", "compare", "figure", "report", "demo", "metrics", "losses")
 
 
@@ -33,15 +36,13 @@ def test_the_readme_shows_the_numbers_of_the_committed_report():
         metric = name.strip(" `")
         assert metric in METRICS
         for run, cell in zip(("CE", "LS", "MaxSup"), cells, strict=True):
-            value, _, rest = cell.strip().partition(" ± ")
-            half, _, verdict = rest.partition(", ")
+            value, below, above, verdict = SHOWN.fullmatch(cell.strip()).groups()  # type: ignore[union-attr]
             row = rows[metric, run]
-            assert float(value) == pytest.approx(
-                float(row["value"]), abs=0.6 * 10 ** -len(value.split(".")[1])
-            )
-            width = (float(row["high"]) - float(row["low"])) / 2
-            assert float(half) == pytest.approx(width, abs=0.6 * 10 ** -len(half.split(".")[1]))
-            assert verdict == ("" if row["verdict"] == "baseline" else row["verdict"])
+            middle, low, high = (float(row[name]) for name in ("value", "low", "high"))
+            gaps = (below, above) if above else ((below,) * 2)
+            for said, true in zip((value, *gaps), (middle, middle - low, high - middle), strict=True):
+                assert float(said) == pytest.approx(true, abs=0.6 * 10 ** -len(said.split(".")[1]))
+            assert verdict == (None if row["verdict"] == "baseline" else row["verdict"])
 
 
 def test_what_the_documents_link_to_is_there():
