@@ -154,12 +154,19 @@ def outcome(given: list[str], folder: Path, said: Path) -> Outcome:
     return Outcome(os.waitstatus_to_exitcode(status), text, used.ru_utime + used.ru_stime)
 
 
+def _mapped() -> int:
+    """Bytes of addresses that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
 def _run(given: list[str], folder: Path, said: Path) -> None:
     code = 99
     try:
         signal.alarm(WALL_SECONDS)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        # Beside the addresses of the process that this is a fork of, which may have run other tests before.
+        most = _mapped() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
         os.chdir(folder)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
